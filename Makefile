@@ -1,0 +1,46 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and a package index; everything else they install themselves, into .venv.
+
+.DEFAULT_GOAL := help
+PYTHON ?=
+RUN := .venv/bin/python
+INSTALLED := .venv/.installed
+HOST := $(RUN) -m Testing.host --no-main-window --testing --no-splash --additional-module-paths MRITranslate
+
+.PHONY: help demo test lint bench screenshot install clean
+
+help:
+	@echo "make demo        a phantom patient through the module: scores, demo-output/figure.png, demo-output/scene.mrb"
+	@echo "make test        format, lint, types, layers and all tests"
+	@echo "make lint        the same without the tests"
+	@echo "make bench       time and memory of a translation beside the bare network"
+	@echo "make screenshot  docs/images/panel.png, the panel in the test host"
+	@echo "make clean       remove .venv and everything the commands wrote"
+	@echo "PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13)."
+
+$(INSTALLED): pyproject.toml .ci/install
+	@PYTHON="$(PYTHON)" sh .ci/install
+	@touch $@
+
+install: $(INSTALLED)
+
+demo: $(INSTALLED)
+	@$(HOST) --python-script Testing/demo.py -- demo-output
+
+lint: $(INSTALLED)
+	@echo "ruff format";  $(RUN) -m ruff format --check --quiet . || { echo "Not formatted: run $(RUN) -m ruff format ."; exit 1; }
+	@echo "ruff check";   $(RUN) -m ruff check --quiet .
+	@echo "mypy";         $(RUN) -m mypy --no-error-summary
+	@echo "import layers"; $(RUN) -m importlinter.cli lint --config pyproject.toml
+
+# Two workers on two cores, one thread each: torch's own threads would only fight.
+test: lint
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
+
+bench: $(INSTALLED)
+	@$(RUN) -m Testing.benchmarks translate
+
+screenshot: $(INSTALLED)
+	@$(RUN) -m Testing.host --screenshot docs/images/panel.png
+
+clean:
+	rm -rf .venv demo-output benchmark-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
