@@ -1,0 +1,133 @@
+"""Volumes as .npy files in the exchange folder that a client and the worker share.
+
+A description is the protocol's volume: {"array": "NAME.npy", "spacing": [x, y, z], "origin": [x, y, z], "direction": [9
+cosines]}, spacing and origin in mm, LPS, direction row-major; the array's axes are (slice, row, column). numpy and the
+standard library only, in Python 3.9's syntax, because Slicer's panel imports this file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .messages import VOLUME
+
+#: 2048 cubed: larger than any clinical volume, and small enough that sizes never overflow.
+MAX_VOXELS = 2048**3
+_SUFFIX = ".npy"
+_TEMPORARY = ".tmp"
+_OWN_NAME = re.compile(r"[0-9a-f]{32}\.npy(\.tmp)?")
+
+
+def write_array(
+    folder: str | Path,
+    array: np.ndarray,
+    spacing: Sequence[float],
+    origin: Sequence[float],
+    direction: Sequence[float],
+) -> dict[str, Any]:
+    """Writes `array` (slice, row, column) under a fresh name and returns its description.
+
+    The file appears under its name only when it is complete. Raises InputError for an array that is not 3-D and real.
+    """
+    _check_array(array)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    name = uuid.uuid4().hex + _SUFFIX
+    temporary = Path(folder) / (name + _TEMPORARY)
+    try:
+        with open(temporary, "wb") as stream:
+            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        os.replace(temporary, Path(folder) / name)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return {
+        "array": name,
+        "spacing": [float(value) for value in spacing],
+        "origin": [float(value) for value in origin],
+        "direction": [float(value) for value in direction],
+    }
+
+
+def read_array(folder: str | Path, volume: Mapping[str, Any]) -> np.ndarray:
+    """The array of a description, (slice, row, column), memory-mapped and read-only.
+
+    Raises InputError for a description that breaks the protocol, a missing, linked or truncated file, pickled content,
+    or an array that is not 3-D and real.
+    """
+    path = _path(folder, volume)
+    name = path.name
+    if path.is_symlink() or not path.is_file():
+        raise InputError(f"The exchange folder has no file {name!r}; write the array before sending the request.")
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise InputError(f"The file {name!r} is not a complete .npy array of numbers.") from error
+    if not isinstance(array, np.ndarray):
+        array.close()  # an .npz archive under a .npy name
+        raise InputError(f"The file {name!r} is not a complete .npy array of numbers.")
+    _check_array(array)
+    return array
+
+
+def remove_array(folder: str | Path, volume: Mapping[str, Any]) -> None:
+    """Deletes the file of a description; a file that is gone already is no error."""
+    _path(folder, volume).unlink(missing_ok=True)
+
+
+def remove_folder(folder: str | Path) -> None:
+    """Deletes the exchange files in `folder`, then the folder if nothing else is in it.
+
+    Nothing but arrays is deleted, and `prepare_folder` admits no foreign array: a wrong folder costs nobody his data.
+    """
+    folder = Path(folder)
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.endswith((_SUFFIX, _SUFFIX + _TEMPORARY)):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def prepare_folder(folder: str | Path) -> Path:
+    """The exchange folder, made if need be and readable by its owner only.
+
+    Raises InputError if it holds anything but files of `write_array`: the folder is emptied at the end.
+    """
+    folder = Path(folder)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder} is not a folder; give the worker a fresh folder of its own.")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strange = [path.name for path in folder.iterdir() if not _OWN_NAME.fullmatch(path.name)]
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be used: {error.strerror}.") from error
+    if strange:
+        raise InputError(
+            f"The folder {folder} holds other files ({strange[0]}); give the worker a fresh one of its own."
+        )
+    return folder.resolve()
+
+
+def _path(folder: str | Path, volume: Mapping[str, Any]) -> Path:
+    VOLUME.check(volume, "The volume")
+    return Path(folder) / str(volume["array"])
+
+
+def _check_array(array: np.ndarray) -> None:
+    if array.ndim != 3 or array.size == 0 or array.size > MAX_VOXELS:
+        raise InputError(
+            f"A volume must be a 3-D array of 1 to {MAX_VOXELS} voxels, not of shape {tuple(array.shape)}."
+        )
+    # Native or foreign byte order alike; complex numbers, objects, texts and records are refused.
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise InputError(f"A volume must hold real numbers of at most 64 bits, not {array.dtype}.")
