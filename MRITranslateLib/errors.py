@@ -1,0 +1,17 @@
+"""The exceptions a caller of the engine meets; each message is one sentence that says what to do."""
+
+
+class InputError(ValueError):
+    """Something the user can mend: a file, a parameter, a region. The command line answers it with exit code 2."""
+
+
+class PackageError(InputError):
+    """A model package that is incomplete, altered or not to be trusted."""
+
+
+class OutOfMemory(InputError):
+    """The work does not fit into the memory of any allowed device."""
+
+
+class Cancelled(Exception):
+    """The caller asked to stop; nothing was written."""

@@ -1,0 +1,173 @@
+"""A model's grid from an image's grid, and exactly back.
+
+The model's grid keeps the image's own axes: they are only permuted and flipped to the nearest LPS order (an oblique scan stays
+oblique), resampled in plane to the spacing the model was trained at, centred, and padded to a size the network accepts.
+The slice axis is never resampled. Every step is undone exactly, so a result lies on the input's grid, voxel for voxel.
+Array order is (slice, row, column); index order is SimpleITK's (i, j, k); physical space is LPS, in millimetres.
+"""
+
+from itertools import permutations
+
+import numpy as np
+import SimpleITK as sitk
+
+from .card import PLANE_AXES, GridCard
+from .errors import InputError
+
+_SAME_SPACING = 1e-3
+"""Relative difference of spacings below which nothing is resampled, so that a matching image passes untouched."""
+_LARGEST_EXTENT = 4096
+"""More rows or columns than this mean that the spacing in the file is wrong."""
+
+
+def nearest_axes(image: sitk.Image) -> tuple[int, int, int]:
+    """For each LPS axis (x, y, z) the image axis that runs most nearly along it.
+
+    The assignment maximises the sum of the absolute direction cosines over all permutations, so it is one-to-one even for
+    scans turned by 45 degrees.
+    """
+    cosines = np.abs(np.asarray(image.GetDirection()).reshape(3, 3))
+    return max(permutations((0, 1, 2)), key=lambda axes: sum(cosines[lps, axis] for lps, axis in enumerate(axes)))
+
+
+class ModelGrid:
+    """The grid on which a model sees one image, and the way back.
+
+    Args:
+        image: 3-D; only its geometry is used.
+        grid: Plane, in-plane spacing and size multiple, from the model's card.
+
+    Attributes:
+        shape: (slices, rows, columns) of the model's grid, padding included.
+        spacing_mm: (slice, row, column) spacing on it.
+
+    Raises:
+        InputError: The spacing makes the grid absurdly large.
+    """
+
+    def __init__(self, image: sitk.Image, grid: GridCard) -> None:
+        axes = nearest_axes(image)
+        stack = PLANE_AXES[grid.plane]
+        lps = [stack, *sorted({0, 1, 2} - {stack}, reverse=True)]  # the patient's axis along slices, rows, columns
+        order = [axes[axis] for axis in lps]  # the image's axis along slices, rows, columns
+        direction = np.asarray(image.GetDirection()).reshape(3, 3)
+        # Axial slices are shown as LPS stores them (rows to posterior, columns to the left). In the two other planes rows
+        # run from head to foot, so that a network always sees a head the right way up.
+        wanted = (1.0, 1.0, 1.0 if stack == 2 else -1.0)
+        self._geometry = (image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+        self._transpose = [2 - axis for axis in order]  # array axes are SimpleITK's, backwards
+        self._flip = [n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0]
+        self._size = [image.GetSize()[axis] for axis in order]
+        old = [image.GetSpacing()[axis] for axis in order]
+        row_mm, column_mm = grid.spacing_mm
+        self.spacing_mm = [o if abs(o / n - 1) < _SAME_SPACING else n for o, n in zip(old, (old[0], row_mm, column_mm), strict=True)]
+        self._scale = [new / o for new, o in zip(self.spacing_mm, old, strict=True)]
+        self._inner = [max(1, int(np.ceil(n / s - 1e-6))) for n, s in zip(self._size, self._scale, strict=True)]
+        if max(self._inner[1:]) > _LARGEST_EXTENT:
+            raise InputError(
+                f"At {row_mm:g} x {column_mm:g} mm this image would need {self._inner[1]} x {self._inner[2]} pixels a slice; "
+                f"check the voxel spacing in its file ({', '.join(f'{value:g}' for value in image.GetSpacing())} mm)."
+            )
+        extra = [0, *(-extent % grid.size_multiple for extent in self._inner[1:])]
+        self._pad = [(n // 2, n - n // 2) for n in extra]
+        self.shape = tuple(n + e for n, e in zip(self._inner, extra, strict=True))
+
+    @property
+    def resamples(self) -> bool:
+        """Whether values are interpolated; otherwise they are only moved."""
+        return any(scale != 1.0 for scale in self._scale)
+
+    def forward(self, image: sitk.Image, interpolator: str = "cubic", background: float = 0.0) -> np.ndarray:
+        """Bring an image on the original grid to the model's.
+
+        Args:
+            image: On the grid this was made for.
+            interpolator: "nearest", "linear" or "cubic"; the last two are widened when down-sampling, against aliasing.
+            background: Value of the padding.
+
+        Returns:
+            float32 array (slices, rows, columns) of `shape`.
+        """
+        array = np.transpose(sitk.GetArrayViewFromImage(image), self._transpose)
+        array = np.flip(array, self._flip).astype(np.float32)
+        for axis in (1, 2):
+            array = _resample(array, axis, self._inner[axis], self._scale[axis], interpolator)
+        return np.pad(array, self._pad, constant_values=np.float32(background))
+
+    def inverse(self, array: np.ndarray, interpolator: str = "cubic") -> sitk.Image:
+        """Bring an array of `shape` on the model's grid to the image's own grid.
+
+        Returns:
+            float32 image with the original size, spacing, origin and direction.
+        """
+        if array.shape != self.shape:
+            raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {self.shape}")
+        inside = tuple(slice(before, before + n) for (before, _), n in zip(self._pad, self._inner, strict=True))
+        array = np.asarray(array[inside], dtype=np.float32)
+        for axis in (2, 1):
+            array = _resample(array, axis, self._size[axis], 1 / self._scale[axis], interpolator)
+        array = np.transpose(np.flip(array, self._flip), np.argsort(self._transpose))
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+        image.SetSpacing(self._geometry[0])
+        image.SetOrigin(self._geometry[1])
+        image.SetDirection(self._geometry[2])
+        return image
+
+    def index(self, i: int, j: int, k: int) -> tuple[int, int, int]:
+        """The (slice, row, column) of the model's grid nearest to voxel (i, j, k) of the original image."""
+        array_index = (k, j, i)
+        found = []
+        for axis in range(3):
+            position = array_index[self._transpose[axis]]
+            if axis in self._flip:
+                position = self._size[axis] - 1 - position
+            new = (position - (self._size[axis] - 1) / 2) / self._scale[axis] + (self._inner[axis] - 1) / 2
+            found.append(int(np.clip(round(new), 0, self._inner[axis] - 1)) + self._pad[axis][0])
+        return found[0], found[1], found[2]
+
+
+def _resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:
+    """Interpolate along one axis about the common centre; `scale` is the new spacing over the old one."""
+    if scale == 1.0:
+        return array
+    weights = _weights(array.shape[axis], size, scale, interpolator)
+    moved = np.moveaxis(array, axis, -1)
+    return np.moveaxis(moved @ weights.T, -1, axis)
+
+
+def _weights(old: int, new: int, scale: float, interpolator: str) -> np.ndarray:
+    """Interpolation as a matrix (new, old): in-plane resampling is separable, so two small products do a whole volume.
+
+    The cubic kernel is Keys' (1981) with a = -1/2. Beyond the border the edge value counts.
+    """
+    centre = (np.arange(new) - (new - 1) / 2) * scale + (old - 1) / 2
+    if interpolator == "nearest":
+        width, kernel = 1.0, _nearest
+        offsets = np.array([0])
+        first = np.round(centre).astype(int)
+    else:
+        width = max(1.0, scale)
+        reach, kernel = {"linear": (1, _linear), "cubic": (2, _cubic)}[interpolator]
+        offsets = np.arange(-int(np.ceil(reach * width)), int(np.ceil(reach * width)) + 1)
+        first = np.floor(centre).astype(int)
+    taps = first[:, None] + offsets[None, :]
+    values = kernel((taps - centre[:, None]) / width)
+    values /= values.sum(axis=1, keepdims=True)
+    weights = np.zeros((new, old))
+    np.add.at(weights, (np.arange(new)[:, None], np.clip(taps, 0, old - 1)), values)
+    return weights.astype(np.float32)
+
+
+def _nearest(distance: np.ndarray) -> np.ndarray:
+    return np.ones_like(distance)
+
+
+def _linear(distance: np.ndarray) -> np.ndarray:
+    return np.clip(1 - np.abs(distance), 0, None)
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    d = np.abs(distance)
+    near = (1.5 * d - 2.5) * d * d + 1
+    far = ((-0.5 * d + 2.5) * d - 4) * d + 2
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

@@ -1,0 +1,71 @@
+"""U-Net with additive attention gates (Oktay et al., MIDL 2018)."""
+
+import torch
+from torch import nn
+
+from .layers import ConvBlock, ResizeConv, initialise, output_activation
+
+
+class AttentionGate(nn.Module):
+    """Weights a skip by how well it agrees with the coarser decoder signal; (N, C, H, W) to the same shape."""
+
+    def __init__(self, skip: int, gate: int) -> None:
+        super().__init__()
+        inner = max(1, skip // 2)
+        self.from_skip = nn.Conv2d(skip, inner, 1)
+        self.from_gate = nn.Conv2d(gate, inner, 1)
+        self.to_weight = nn.Sequential(nn.ReLU(), nn.Conv2d(inner, 1, 1), nn.Sigmoid())
+
+    def forward(self, skip: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        return skip * self.to_weight(self.from_skip(skip) + self.from_gate(gate))
+
+
+class AttentionUNet(nn.Module):
+    """U-Net whose skips pass attention gates; two convolutions a level, resize-convolutions upwards.
+
+    MONAI's AttentionUnet fixes BatchNorm, in-place ReLU and transposed convolutions, all of which this product avoids.
+
+    Args:
+        in_channels, out_channels: Channels of input and output.
+        channels: Width of each level, full resolution first.
+        norm: "instance", "batch" or "none".
+        output: "tanh" or "linear".
+
+    Shapes:
+        (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** (len(channels) - 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: tuple[int, ...] | list[int] = (32, 64, 128, 256, 512),
+        norm: str = "instance",
+        output: str = "tanh",
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList()
+        for before, after in zip([in_channels, *channels[:-1]], channels, strict=True):
+            self.encoder.append(_double(before, after, norm))
+        self.up, self.gates, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level in range(len(channels) - 2, -1, -1):
+            self.up.append(ResizeConv(channels[level + 1], channels[level], norm))
+            self.gates.append(AttentionGate(channels[level], channels[level]))
+            self.decoder.append(_double(2 * channels[level], channels[level], norm))
+        self.explain_layer = f"decoder.{len(self.decoder) - 1}"
+        self.head = nn.Sequential(nn.Conv2d(channels[0], out_channels, 1), output_activation(output))
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips: list[torch.Tensor] = []
+        for level, block in enumerate(self.encoder):
+            skips.append(block(x if level == 0 else nn.functional.max_pool2d(skips[-1], 2)))
+        y = skips.pop()
+        for up, gate, block in zip(self.up, self.gates, self.decoder, strict=True):
+            y = up(y)
+            y = block(torch.cat([gate(skips.pop(), y), y], dim=1))
+        return self.head(y)
+
+
+def _double(before: int, after: int, norm: str) -> nn.Module:
+    return nn.Sequential(ConvBlock(before, after, norm_kind=norm), ConvBlock(after, after, norm_kind=norm))

@@ -1,0 +1,84 @@
+"""Building blocks that the architectures share.
+
+No activation works in place: Grad-CAM hooks the activation maps, and an in-place ReLU would overwrite what it hooked.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+NORMS = ("instance", "batch", "none")
+
+
+def norm(kind: str, channels: int) -> nn.Module:
+    """A normalisation layer.
+
+    Instance normalisation (Ulyanov et al. 2016) is written as GroupNorm with one channel a group: the same function, and it
+    keeps the channels_last memory format.
+    """
+    if kind == "instance":
+        return nn.GroupNorm(channels, channels)
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be one of {', '.join(NORMS)}")
+
+
+def output_activation(kind: str) -> nn.Module:
+    """tanh for a target within [-1, 1]; linear where values beyond the window occur (bright fluid in MRI)."""
+    if kind == "tanh":
+        return nn.Tanh()
+    if kind == "linear":
+        return nn.Identity()
+    raise ValueError("output must be tanh or linear")
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, normalisation, activation; (N, in, H, W) to (N, out, H/stride, W/stride)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        norm_kind: str = "instance",
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(
+                in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, padding_mode="replicate" if kernel == 7 else "zeros"
+            ),
+            norm(norm_kind, out_channels),
+            activation(),
+        )
+
+
+class ResizeConv(nn.Module):
+    """Up-sampling by 2: nearest-neighbour resize, then a 3x3 convolution block.
+
+    Free of the checkerboard of transposed convolutions (Odena et al., Distill 2016).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, norm_kind: str = "instance") -> None:
+        super().__init__()
+        self.block = ConvBlock(in_channels, out_channels, norm_kind=norm_kind)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.block(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+def leaky_relu() -> nn.Module:
+    """LeakyReLU with the slope of the GAN literature."""
+    return nn.LeakyReLU(0.2)
+
+
+def initialise(network: nn.Module) -> None:
+    """He initialisation for every convolution, so that networks without normalisation train too."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, a=0.2)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

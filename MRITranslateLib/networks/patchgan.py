@@ -1,0 +1,38 @@
+"""The PatchGAN discriminator of pix2pix (Isola et al., CVPR 2017)."""
+
+import torch
+from torch import nn
+
+from .layers import ConvBlock, initialise, leaky_relu
+
+
+class PatchGAN(nn.Module):
+    """Judges overlapping patches; three strided layers see 70 x 70 pixels. No output activation: the values are logits.
+
+    MONAI's PatchDiscriminator returns every feature map; this one returns logits only, since Grad-CAM hooks its layers itself.
+
+    Args:
+        in_channels: Channels of the condition plus those of the judged image.
+        width: Channels of the first layer (64 in the paper).
+        layers: Strided layers (3 gives the 70 x 70 receptive field).
+        norm: "instance", "batch" or "none".
+
+    Shapes:
+        (N, in_channels, H, W) to (N, 1, H / 2**layers - 2, W / 2**layers - 2).
+    """
+
+    def __init__(self, in_channels: int = 2, width: int = 64, layers: int = 3, norm: str = "instance") -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [ConvBlock(in_channels, width, 4, 2, "none", leaky_relu)]
+        channels = width
+        for layer in range(1, layers + 1):
+            wider = min(2 * channels, 8 * width)
+            blocks.append(ConvBlock(channels, wider, 4, 2 if layer < layers else 1, norm, leaky_relu))
+            channels = wider
+        self.layers = nn.Sequential(*blocks)
+        self.explain_layer = f"layers.{len(blocks) - 1}"
+        self.head = nn.Conv2d(channels, 1, 4, padding=1)
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layers(x))

@@ -1,0 +1,68 @@
+"""The U-Net generator of pix2pix (Isola et al., CVPR 2017) with resize-convolutions."""
+
+import torch
+from torch import nn
+
+from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, output_activation
+
+
+class Pix2PixUNet(nn.Module):
+    """Encoder of stride-2 convolutions, decoder of resize-convolutions, a skip at every level.
+
+    Two differences from the paper, both for medical slices: up-sampling is resize + 3x3 convolution, which leaves no
+    checkerboard; and the input itself is the last skip, so that single-pixel detail need not survive a stride.
+
+    Args:
+        in_channels, out_channels: Channels of input and output.
+        channels: Width of each level below full resolution; its length is the number of halvings. The paper's U-Net-256 is
+            [64, 128, 256, 512, 512, 512, 512, 512].
+        head: Width of the full-resolution layer.
+        norm: "instance", "batch" or "none".
+        dropout: Probability in the two deepest decoder levels (0.5 in the paper).
+        output: "tanh" or "linear".
+
+    Shapes:
+        (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** len(channels).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: tuple[int, ...] | list[int] = (64, 128, 256, 512, 512, 512, 512, 512),
+        head: int = 32,
+        norm: str = "instance",
+        dropout: float = 0.0,
+        output: str = "tanh",
+    ) -> None:
+        super().__init__()
+        widths = [in_channels, *channels]
+        self.encoder = nn.ModuleList()
+        for level, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            outermost_or_deepest = level in (0, len(channels) - 1)  # 1x1 maps have no instance statistics
+            self.encoder.append(ConvBlock(before, after, 4, 2, "none" if outermost_or_deepest else norm, leaky_relu))
+        self.decoder = nn.ModuleList()
+        below = channels[-1]
+        for level in range(len(channels) - 2, -1, -1):
+            self.decoder.append(ResizeConv(below, channels[level], norm))
+            below = 2 * channels[level]
+        self.decoder.append(ResizeConv(below, head, "none"))
+        self.explain_layer = f"decoder.{max(0, len(self.decoder) - 2)}"
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Sequential(
+            ConvBlock(head + in_channels, head, norm_kind="none", activation=leaky_relu),
+            nn.Conv2d(head, out_channels, 3, padding=1),
+            output_activation(output),
+        )
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = [x]
+        for block in self.encoder:
+            skips.append(block(skips[-1]))
+        y = skips.pop()
+        for depth, block in enumerate(self.decoder):
+            y = torch.cat([block(y), skips.pop()], dim=1)
+            if depth < 2:
+                y = self.dropout(y)
+        return self.head(y)

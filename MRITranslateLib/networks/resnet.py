@@ -1,0 +1,126 @@
+"""Generators built of residual blocks: ResNet-9 and the U-Net-form generator of the T1 <-> T2 CycleGAN."""
+
+import torch
+from torch import nn
+
+from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, output_activation
+from .layers import norm as norm_layer
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions added to their input; shape unchanged."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            ConvBlock(channels, channels, norm_kind=norm),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            norm_layer(norm, channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.block(x)
+
+
+class ResNet9(nn.Module):
+    """The CycleGAN generator of Johnson et al. (ECCV 2016): two halvings, residual blocks, two resize-convolutions.
+
+    Args:
+        in_channels, out_channels: Channels of input and output.
+        width: Channels at full resolution (64 in the paper).
+        blocks: Residual blocks (9 for 256 pixels).
+        norm: "instance", "batch" or "none".
+        output: "tanh" or "linear".
+
+    Shapes:
+        (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 4.
+    """
+
+    def __init__(
+        self, in_channels: int = 1, out_channels: int = 1, width: int = 64, blocks: int = 9, norm: str = "instance", output: str = "tanh"
+    ) -> None:
+        super().__init__()
+        self.down = nn.Sequential(
+            ConvBlock(in_channels, width, 7, norm_kind=norm),
+            ConvBlock(width, 2 * width, 3, 2, norm),
+            ConvBlock(2 * width, 4 * width, 3, 2, norm),
+        )
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * width, norm) for _ in range(blocks)))
+        self.explain_layer = f"blocks.{blocks - 1}"
+        self.up = nn.Sequential(ResizeConv(4 * width, 2 * width, norm), ResizeConv(2 * width, width, norm))
+        self.head = nn.Sequential(
+            nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="replicate"), output_activation(output)
+        )
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.up(self.blocks(self.down(x))))
+
+
+class ConcatenatingBlock(nn.Module):
+    """Residual block whose second convolution is concatenated with its input: (N, C, H, W) to (N, 2C, H, W)."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            ConvBlock(channels, channels, norm_kind=norm),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            norm_layer(norm, channels),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.block(x)], dim=1)
+
+
+class ResidualUNet(nn.Module):
+    """CycleGAN generator of U-Net form with concatenating residual blocks in its bottleneck and skips between its levels.
+
+    Args:
+        in_channels, out_channels: Channels of input and output.
+        channels: Width of each level; its length is the number of halvings.
+        blocks: Residual blocks at the bottom; each doubles its channels and a 1x1 convolution halves them again.
+        norm: "instance", "batch" or "none".
+        output: "tanh" or "linear".
+
+    Shapes:
+        (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** len(channels).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: tuple[int, ...] | list[int] = (64, 128, 256, 512),
+        blocks: int = 3,
+        norm: str = "instance",
+        output: str = "tanh",
+    ) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            ConvBlock(before, after, 4, 2, "none" if level == 0 else norm, leaky_relu)
+            for level, (before, after) in enumerate(zip([in_channels, *channels[:-1]], channels, strict=True))
+        )
+        deepest = channels[-1]
+        self.blocks = nn.Sequential(
+            *(nn.Sequential(ConcatenatingBlock(deepest, norm), nn.Conv2d(2 * deepest, deepest, 1)) for _ in range(blocks))
+        )
+        self.up = nn.ModuleList()
+        below = deepest
+        for level in range(len(channels) - 2, -1, -1):
+            self.up.append(ResizeConv(below, channels[level], norm))
+            below = 2 * channels[level]
+        self.up.append(ResizeConv(below, channels[0], norm))
+        self.explain_layer = f"up.{max(0, len(self.up) - 2)}"
+        self.head = nn.Sequential(
+            nn.Conv2d(channels[0] + in_channels, out_channels, 3, padding=1), output_activation(output)
+        )
+        initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = [x]
+        for block in self.down:
+            skips.append(block(skips[-1]))
+        y = self.blocks(skips.pop())
+        for block in self.up:
+            y = torch.cat([block(y), skips.pop()], dim=1)
+        return self.head(y)

@@ -1,0 +1,199 @@
+"""Translate a volume: one image in, one synthetic image of another contrast out, on the same grid.
+
+Whole slices go through the network in batches. When memory runs out the batch is halved, then the CPU takes over, and the
+result says so; nothing else about the result changes.
+"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from .card import Card
+from .domain import check_domain, check_intensity
+from .errors import Cancelled, InputError, OutOfMemory
+from .modality import modality
+from .package import Package
+from .preparation import Preparation
+from .volume import check_volume, same_grid
+
+Progress = Callable[[float, str, int, int], None]
+Cancel = Callable[[], bool]
+NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
+_BATCH = {"cuda": 32, "mps": 8, "cpu": 4}
+
+
+@dataclass(frozen=True)
+class TranslateResult:
+    """What `translate` gives.
+
+    Attributes:
+        image: Synthetic volume, float32, on the input's grid; HU for CT, arbitrary units for MRI.
+        uncertainty: Voxel-wise standard deviation, or None when it was not asked for.
+        warnings: Sentences for people: input outside the training domain, smaller batches, another device.
+        provenance: Model, version, hash of the weights, device, software, date, notice.
+    """
+
+    image: sitk.Image
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, str] = field(default_factory=dict)
+    uncertainty: sitk.Image | None = None
+
+
+def pick_device(name: str = "auto") -> str:
+    """The device to compute on: "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: The device does not exist here.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if name == "auto":
+        return "cuda" if "cuda" in available else available[-1]
+    if name not in available:
+        raise InputError(f'The device "{name}" is not available here; use one of auto, {", ".join(available)}.')
+    return name
+
+
+def translate(
+    image: sitk.Image,
+    package: Package,
+    device: str = "auto",
+    mask: sitk.Image | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> TranslateResult:
+    """Make a synthetic image of the package's target contrast.
+
+    Args:
+        image: 3-D scalar volume of the source contrast, any grid (oblique, flipped, anisotropic, one slice).
+        package: From `load_package`.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        mask: Label image on the grid of `image`; statistics are taken inside it, and outside the result is background.
+        progress: Called with (fraction 0..1, stage, done, total) after every batch.
+        cancel: Asked before every batch; True stops.
+
+    Returns:
+        The result, deterministic for one device.
+
+    Raises:
+        InputError: The image, mask or device cannot be used; the sentence says what to do.
+        OutOfMemory: Not even one slice fits.
+        Cancelled: `cancel` said so.
+    """
+    check_volume(image)
+    chosen = pick_device(device)
+    warnings = check_domain(image, package.card)
+    if mask is not None:
+        _check_mask(mask, image)
+    _tell(progress, 0.0, "Preparing", 0, 1)
+    preparation = Preparation(image, package.card, mask)
+    warnings += check_intensity(preparation.array, preparation.source, package.card)
+    output, used = run_network(preparation, package, chosen, warnings, progress, cancel)
+    _tell(progress, 0.97, "Restoring the grid", preparation.slices, preparation.slices)
+    if not np.isfinite(output).all():
+        raise InputError("The model answered with values that are not finite; verify the model package.")
+    synthetic = preparation.restore(output)
+    if mask is not None:
+        outside = sitk.Cast(mask == 0, sitk.sitkFloat32) * modality(package.card.target).background
+        synthetic = sitk.Mask(synthetic, mask != 0) + outside
+    _tell(progress, 1.0, "Done", preparation.slices, preparation.slices)
+    return TranslateResult(synthetic, warnings, provenance(package, used))
+
+
+def run_network(
+    preparation: Preparation,
+    package: Package,
+    device: str,
+    warnings: list[str],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[np.ndarray, str]:
+    """All slices through the generator: float32 (slices, rows, columns) in network units, and the device that did it.
+
+    `warnings` gets a sentence for every step down that memory forced.
+    """
+    size = _BATCH[device.partition(":")[0]]
+    output = np.empty(preparation.array.shape, dtype=np.float32)
+    start = 0
+    while start < preparation.slices:
+        if cancel is not None and cancel():
+            raise Cancelled()
+        stop = min(start + size, preparation.slices)
+        try:
+            output[start:stop] = forward(package.generator(device), preparation.batch(start, stop), device)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            size, device = _step_down(size, device, warnings, error)
+            continue
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            size, device = _step_down(size, device, warnings, error)
+            continue
+        start = stop
+        _tell(progress, 0.05 + 0.9 * start / preparation.slices, "Translating slices", start, preparation.slices)
+    return output, device
+
+
+def forward(network: torch.nn.Module, batch: np.ndarray, device: str) -> np.ndarray:
+    """One batch (N, context, rows, columns) through a generator: float32 (N, rows, columns).
+
+    On a GPU in bfloat16 and channels_last. On a CPU in float32: bfloat16 is faster there, but moves the result by more than
+    the promised thousandth of the range.
+    """
+    on_gpu = device != "cpu"
+    tensor = torch.from_numpy(batch)
+    if on_gpu:
+        tensor = tensor.to(device, non_blocking=True, memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=on_gpu):
+        return network(tensor)[:, 0].float().cpu().numpy()
+
+
+def _step_down(size: int, device: str, warnings: list[str], error: BaseException) -> tuple[int, str]:
+    if size > 1:
+        warnings.append(f"Memory ran out on {device}; went on with {size // 2} slices at a time.")
+        size //= 2
+    elif device != "cpu":
+        warnings.append(f"Memory ran out on {device}; went on with the CPU.")
+        size, device = 1, "cpu"
+    else:
+        raise OutOfMemory("There is not enough memory for one slice; close other programs or crop the volume.") from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return size, device
+
+
+def _check_mask(mask: sitk.Image, image: sitk.Image) -> None:
+    if not same_grid(mask, image):
+        raise InputError("The mask does not lie on the input's grid; resample it to the input volume first.")
+    if not sitk.GetArrayViewFromImage(mask).any():
+        raise InputError("The mask is empty; mark the region to translate, or leave the mask out.")
+
+
+def _tell(progress: Progress | None, fraction: float, stage: str, done: int, total: int) -> None:
+    if progress is not None:
+        progress(fraction, stage, done, total)
+
+
+def provenance(package: Package, device: str) -> dict[str, str]:
+    """Who made this, from what: strings for node attributes and sidecar files."""
+    card: Card = package.card
+    return {
+        "model": card.name,
+        "version": card.version,
+        "weights_sha256": package.weights_sha256,
+        "source": card.source,
+        "target": card.target,
+        "device": device,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "notice": NOTICE,
+    }

@@ -1,0 +1,143 @@
+"""Reading, writing and checking `SimpleITK.Image` volumes, the one volume type between the parts of the engine."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+
+WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
+_MOST_LABELS = 24
+"""An integer volume with at most this many distinct values is taken for a label map."""
+
+
+def _one_line(error: Exception) -> str:
+    """The part of an ITK exception that tells a person something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("ITK ERROR: ").split("): ", 1)[-1].rstrip(".") if lines else "unknown error"
+
+
+def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Image:
+    """Read one 3-D scalar volume.
+
+    Args:
+        path: A file of any format that SimpleITK reads (NIfTI, NRRD, MetaImage, ...).
+        labels: True reads a mask or label map; False refuses one, since a label map is no scan.
+
+    Returns:
+        The image, 3-D and scalar, in the file's own pixel type.
+
+    Raises:
+        InputError: The file is missing, not an image, 4-D, a vector image, or (not `labels`) a label map.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f'"{file}" is a folder; give one image file, such as a .nii.gz or .nrrd.')
+    if not file.is_file():
+        raise InputError(f'"{file}" does not exist; check the path.')
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise InputError(f'"{file.name}" cannot be read as an image; give a NIfTI, NRRD or MetaImage file.') from None
+    _refuse_shape(reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize(), f'"{file.name}"')
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f'"{file.name}" is damaged ({_one_line(error)}); export it again.') from None
+    if image.GetDimension() == 4:
+        image = image[..., 0]
+    if image.GetDimension() == 2:
+        image = sitk.JoinSeries(image)
+    if not labels and is_label_map(image):
+        raise InputError(f'"{file.name}" looks like a label map, not a scan; give it as a mask or choose the scan itself.')
+    return image
+
+
+def _refuse_shape(dimension: int, components: int, size: tuple[int, ...], what: str) -> None:
+    if components != 1:
+        raise InputError(f"{what} has {components} values per voxel; give a scalar volume, one value per voxel.")
+    if dimension < 2 or any(extent > 1 for extent in size[3:]):
+        raise InputError(f"{what} is {dimension}-dimensional; give one 3-D volume (split a time series first).")
+
+
+def is_label_map(image: sitk.Image) -> bool:
+    """Whether an integer image holds so few distinct values that it must be a mask or a label map."""
+    if image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
+        return False
+    array = sitk.GetArrayViewFromImage(image)
+    coarse = array[:: max(1, array.shape[0] // 8)]
+    if np.unique(coarse).size > _MOST_LABELS:
+        return False
+    values = np.unique(array)
+    return bool(1 < values.size <= _MOST_LABELS and values[0] >= 0)
+
+
+def check_volume(image: sitk.Image, what: str = "The input image") -> None:
+    """Refuse what no model can use.
+
+    Raises:
+        InputError: The image is not 3-D or not scalar, is empty, constant, or holds NaN or infinite values.
+    """
+    _refuse_shape(image.GetDimension(), image.GetNumberOfComponentsPerPixel(), image.GetSize(), what)
+    if image.GetDimension() != 3:
+        raise InputError(f"{what} is {image.GetDimension()}-dimensional; give a 3-D volume.")
+    if image.GetNumberOfPixels() == 0:
+        raise InputError(f"{what} has no voxels; choose another volume.")
+    array = sitk.GetArrayViewFromImage(image)
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{what} holds NaN or infinite values; repair it (for example replace them by 0) first.")
+    if low == high:
+        raise InputError(f"{what} has the value {low:g} everywhere; choose a volume with an anatomy in it.")
+
+
+def same_grid(first: sitk.Image, second: sitk.Image, tolerance: float = 1e-4) -> bool:
+    """Whether two images have the same size and place every corner voxel within `tolerance` voxels of each other."""
+    if first.GetSize() != second.GetSize():
+        return False
+    limit = tolerance * min(first.GetSpacing())
+    for corner in np.ndindex(2, 2, 2):
+        index = [int(c) * (n - 1) for c, n in zip(corner, first.GetSize(), strict=True)]
+        a, b = first.TransformIndexToPhysicalPoint(index), second.TransformIndexToPhysicalPoint(index)
+        if max(abs(p - q) for p, q in zip(a, b, strict=True)) > limit:
+            return False
+    return True
+
+
+def check_output_path(path: str | os.PathLike[str]) -> Path:
+    """Refuse, before any work, a path that `write_volume` could not write.
+
+    Raises:
+        InputError: The extension is unknown, the folder does not exist or is not writable.
+    """
+    file = Path(path)
+    if not file.name.lower().endswith(WRITABLE):
+        raise InputError(f'"{file.name}" has no image extension; end it with one of {", ".join(WRITABLE)}.')
+    if not file.parent.is_dir():
+        raise InputError(f'The folder "{file.parent}" does not exist; create it or choose another output.')
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f'The folder "{file.parent}" is not writable; choose another output.')
+    return file
+
+
+def write_volume(image: sitk.Image, path: str | os.PathLike[str]) -> Path:
+    """Write a volume under a temporary name and rename it, so that no half-written file is ever seen.
+
+    Raises:
+        InputError: The path cannot be written, or the disk is full.
+    """
+    file = check_output_path(path)
+    extension = next(end for end in WRITABLE if file.name.lower().endswith(end))
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
+        temporary = Path(folder) / f"volume{extension}"
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=extension != ".nii")
+            os.replace(temporary, file)
+        except (RuntimeError, OSError) as error:
+            raise InputError(f'"{file}" could not be written ({_one_line(error)}); check the disk.') from None
+    return file
