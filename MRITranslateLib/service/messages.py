@@ -5,9 +5,9 @@ Requests go to the worker's standard input, events come back on its standard out
     {"protocol": 1, "id": "r1", "method": "devices", "params": {}}
     {"protocol": 1, "id": "r1", "event": "result", "result": {"devices": [...]}}
 
-The definitions below are the protocol; `schema()` writes them as JSON Schema, and `protocol.schema.json` beside this file
-is that text (`python -m MRITranslateLib.service.messages`) for clients in other languages. Standard library only and
-Python 3.9's syntax, because Slicer's panel imports this file.
+The definitions below are the protocol. `schema()` writes them as JSON Schema, and `protocol.schema.json` beside this file
+is that text, for clients in other languages (`python -m MRITranslateLib.service.messages` prints it). Standard library only
+and Python 3.9's syntax, because Slicer's panel imports this file.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ RESULTS: dict[str, Record] = {
     "evaluate": Record({"scores": TableOf(OrNull(Number())), "facts": _FACTS}),
     "phantom": Record(dict.fromkeys(("t1", "t2", "flair", "pd", "ct", "labels", "lesions"), VOLUME)),
     "devices": Record(
-        {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": Whole(0)}))},
+        {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},
     ),
     "cancel": Record({"cancelled": Truth()}),  # false: no such request was running or waiting
     "shutdown": Record(),
@@ -235,18 +235,28 @@ def error(id: str | None, kind: str, message: str) -> bytes:
 
 
 class LineBuffer:
-    """Turns the pieces that a pipe delivers into whole lines, for clients that read without blocking (QProcess)."""
+    """Turns the pieces that a pipe delivers into whole lines, for the worker and for clients on QProcess.
+
+    Memory is bounded: of a line longer than MAX_LINE only so much is kept that parsing refuses it.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines completed by `data`, without their ends. Raises ProtocolError if a line outgrows MAX_LINE."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            self._rest = b""
-            raise ProtocolError(f"The worker sent a line longer than {MAX_LINE} bytes.")
-        return [line for line in lines if line.strip()]
+        """The lines completed by `data`, without their ends; empty lines are dropped."""
+        *ends, rest = data.split(b"\n")
+        lines = []
+        for piece in ends:
+            self._append(piece)
+            if self._rest.strip():
+                lines.append(bytes(self._rest))
+            self._rest.clear()
+        self._append(rest)
+        return lines
+
+    def _append(self, piece: bytes) -> None:
+        self._rest += piece[: MAX_LINE + 1 - len(self._rest)]
 
 
 def _no_constant(name: str) -> None:
@@ -255,7 +265,7 @@ def _no_constant(name: str) -> None:
 
 def _decode(line: bytes | str) -> dict[str, Any]:
     if len(line) > MAX_LINE:
-        raise ProtocolError(f"A line of {len(line)} bytes is longer than {MAX_LINE}; arrays travel as files.")
+        raise ProtocolError(f"A line is longer than {MAX_LINE} bytes; arrays travel as files.")
     try:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
         message = json.loads(text, parse_constant=_no_constant)

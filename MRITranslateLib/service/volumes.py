@@ -7,6 +7,7 @@ standard library only, in Python 3.9's syntax, because Slicer's panel imports th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
@@ -27,7 +28,7 @@ _OWN_NAME = re.compile(r"[0-9a-f]{32}\.npy(\.tmp)?")
 
 
 def write_array(
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     array: np.ndarray,
     spacing: Sequence[float],
     origin: Sequence[float],
@@ -57,7 +58,7 @@ def write_array(
     }
 
 
-def read_array(folder: str | Path, volume: Mapping[str, Any]) -> np.ndarray:
+def read_array(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> np.ndarray:
     """The array of a description, (slice, row, column), memory-mapped and read-only.
 
     Raises InputError for a description that breaks the protocol, a missing, linked or truncated file, pickled content,
@@ -78,47 +79,47 @@ def read_array(folder: str | Path, volume: Mapping[str, Any]) -> np.ndarray:
     return array
 
 
-def remove_array(folder: str | Path, volume: Mapping[str, Any]) -> None:
+def remove_array(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> None:
     """Deletes the file of a description; a file that is gone already is no error."""
     _path(folder, volume).unlink(missing_ok=True)
 
 
-def remove_folder(folder: str | Path) -> None:
+def remove_folder(folder: str | os.PathLike[str]) -> None:
     """Deletes the exchange files in `folder`, then the folder if nothing else is in it.
 
     Nothing but arrays is deleted, and `prepare_folder` admits no foreign array: a wrong folder costs nobody his data.
     """
-    folder = Path(folder)
-    if folder.is_symlink() or not folder.is_dir():
+    path = Path(folder)
+    if path.is_symlink():
         return
-    for path in folder.iterdir():
-        if path.name.endswith((_SUFFIX, _SUFFIX + _TEMPORARY)):
-            path.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    # Both sides clean up, either may come first. Windows keeps a file that is still mapped: the other side removes it.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        for file in path.iterdir():
+            if file.name.endswith((_SUFFIX, _SUFFIX + _TEMPORARY)):
+                file.unlink(missing_ok=True)
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
-def prepare_folder(folder: str | Path) -> Path:
+def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     """The exchange folder, made if need be and readable by its owner only.
 
     Raises InputError if it holds anything but files of `write_array`: the folder is emptied at the end.
     """
-    folder = Path(folder)
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"{folder} is not a folder; give the worker a fresh folder of its own.")
+    path = Path(folder)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InputError(f"{path} is not a folder; give the worker a fresh folder of its own.")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        strange = [path.name for path in folder.iterdir() if not _OWN_NAME.fullmatch(path.name)]
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strange = [file.name for file in path.iterdir() if not _OWN_NAME.fullmatch(file.name)]
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be used: {error.strerror}.") from error
+        raise InputError(f"The folder {path} cannot be used: {error.strerror}.") from error
     if strange:
-        raise InputError(
-            f"The folder {folder} holds other files ({strange[0]}); give the worker a fresh one of its own."
-        )
-    return folder.resolve()
+        raise InputError(f"The folder {path} holds other files ({strange[0]}); give the worker a fresh one of its own.")
+    return path.resolve()
 
 
-def _path(folder: str | Path, volume: Mapping[str, Any]) -> Path:
+def _path(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> Path:
     VOLUME.check(volume, "The volume")
     return Path(folder) / str(volume["array"])
 

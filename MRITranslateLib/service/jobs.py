@@ -1,0 +1,206 @@
+"""What the worker can do: one function a method, from checked parameters to the protocol's result.
+
+Everything heavy is imported inside the functions: the worker must be ready before torch is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Cancelled, InputError, OutOfMemory
+from .messages import ProtocolError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..explain import Error, Realism, Region, Voxel
+    from ..package import Package
+
+Progress = Callable[[float, str, int, int], None]
+Cancel = Callable[[], bool]
+
+#: Packages kept in memory; the least recently used goes first. Built-in ones take about 16 MiB each.
+WARM_PACKAGES = 4
+
+
+class Jobs:
+    """The methods of the protocol on one exchange folder, with the packages used last kept warm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._packages: OrderedDict[Path, Package] = OrderedDict()
+        self._methods: dict[str, Callable[[Mapping[str, Any], Progress, Cancel], dict[str, Any]]] = {
+            "translate": self._translate,
+            "explain": self._explain,
+            "evaluate": self._evaluate,
+            "phantom": self._phantom,
+            "devices": self._devices,
+        }
+
+    def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        """The result of one request. Raises InputError, Cancelled, MemoryError, or whatever went wrong inside."""
+        result = self._methods[method](params, progress, cancel)
+        if cancel():
+            raise Cancelled
+        return result
+
+    def _translate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Loading the model", 0, 1)
+        image = self._receive(params["image"])
+        mask = self._receive(params.get("mask"))
+        package = self._package(params["model"])
+        from ..translate import translate
+
+        device = params.get("device", "auto")
+        made = translate(image, package, device=device, mask=mask, progress=progress, cancel=cancel)
+        return {
+            "image": self._send(made.image),
+            "modality": package.card.target,
+            "warnings": list(made.warnings),
+            "provenance": dict(made.provenance),
+        }
+
+    def _explain(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Loading the model", 0, 1)
+        image = self._receive(params["image"])
+        target = self._target(params["target"])
+        package = self._package(params["model"])
+        from ..explain import explain
+
+        made = explain(
+            image,
+            package,
+            target,
+            method=params.get("method", "gradcam"),
+            layer=params.get("layer"),
+            device=params.get("device", "auto"),
+            progress=progress,
+            cancel=cancel,
+        )
+        return {
+            "heatmap": self._send(made.heatmap),
+            "levels": self._send(made.levels),
+            "level_names": list(made.level_names),
+            "warnings": list(made.warnings),
+            "provenance": dict(made.provenance),
+        }
+
+    def _evaluate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from ..evaluate import evaluate
+
+        progress(0.0, "Comparing the volumes", 0, 1)
+        scores = evaluate(
+            self._receive(params["reference"]),
+            self._receive(params["prediction"]),
+            modality=params.get("modality", "MR"),
+            mask=self._receive(params.get("mask")),
+            protocol=params.get("protocol", "plain"),
+            source=self._receive(params.get("input")),
+        )
+        return scores.as_json()
+
+    def _phantom(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from ..phantom import phantom
+
+        progress(0.0, "Making a phantom head", 0, 1)
+        shape: tuple[int, int, int] = tuple(params.get("shape", (96, 128, 128)))
+        head = phantom(seed=params.get("seed", 1), shape=shape, lesions=params.get("lesions", 0))
+        names = ("t1", "t2", "flair", "pd", "ct", "labels", "lesions")
+        return {name: self._send(getattr(head, name)) for name in names}
+
+    def _devices(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Looking for devices", 0, 1)
+        import torch
+
+        cores = os.cpu_count() or 1
+        devices = [{"name": "cpu", "title": f"CPU ({cores} cores)", "free_bytes": _free_memory()}]
+        for number in range(torch.cuda.device_count()):
+            free, _ = torch.cuda.mem_get_info(number)
+            title = torch.cuda.get_device_name(number)
+            devices.append({"name": f"cuda:{number}", "title": title, "free_bytes": free})
+        if torch.backends.mps.is_available():
+            devices.append({"name": "mps", "title": "Apple GPU", "free_bytes": _free_memory()})
+        return {"devices": devices}
+
+    def _target(self, target: Mapping[str, Any]) -> Region | Voxel | Realism | Error:
+        from ..explain import Error, Realism, Region, Voxel
+
+        match target["kind"]:
+            case "region":
+                return Region(self._receive(target["mask"]))
+            case "voxel":
+                return Voxel(*target["index"])
+            case "error":
+                return Error(self._receive(target["reference"]))
+            case _:
+                return Realism()
+
+    def _package(self, model: str) -> Package:
+        """The package of a name or folder; its networks stay loaded while its card, with their hashes, is the same."""
+        from ..package import load_package
+
+        package = load_package(model)  # reads and checks the files anew: they may have changed since
+        warm = self._packages.pop(package.folder, None)
+        if warm is not None and warm.card == package.card:
+            package = warm
+        self._packages[package.folder] = package
+        while len(self._packages) > WARM_PACKAGES:
+            self._packages.popitem(last=False)
+        return package
+
+    def _receive(self, volume: Mapping[str, Any] | None) -> Any:
+        from .images import receive_image
+
+        return None if volume is None else receive_image(self.folder, volume)
+
+    def _send(self, image: sitk.Image) -> dict[str, Any]:
+        from .images import send_image
+
+        return send_image(self.folder, image)
+
+
+def failure(error: Exception) -> tuple[str, str]:
+    """An exception as the protocol's (kind, one sentence)."""
+    if isinstance(error, Cancelled):
+        return "cancelled", "The work was cancelled."
+    if isinstance(error, OutOfMemory):
+        return "memory", str(error)
+    if isinstance(error, InputError) and not isinstance(error, ProtocolError):
+        return "input", str(error)
+    if _is_out_of_memory(error):
+        return (
+            "memory",
+            "The memory does not suffice; close other programs, crop the volume or choose another device.",
+        )
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        place = f" in {Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return "internal", f"The worker met an unexpected {type(error).__name__}{place}; its log has the details."
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # torch's CPU allocator and ITK raise a plain RuntimeError.
+    words = ("can't allocate memory", "not enough memory", "failed to allocate memory", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def _free_memory() -> int | None:
+    """Free memory of this machine in bytes; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            fields = dict(line.split(":", 1) for line in stream)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return None
