@@ -1,0 +1,211 @@
+"""Class activation maps of one layer of a network, unscaled, at the size of the slices.
+
+The maps are those of the grad-cam library, with its hooks. Three things it does are undone here:
+it scales every slice to 0..1 on its own (slices could not be compared), it enlarges maps without regard to where a
+feature lies, and it leaves the network in evaluation mode without gradients.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pytorch_grad_cam as library
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .errors import InputError
+
+Score = Callable[[torch.Tensor], torch.Tensor]
+"""From the network's output for one slice (channels, h, w) to the number that is explained."""
+
+
+class _Raw:
+    """Mixed into a method of the library: signed maps (n, h, w) as the layer has them, neither scaled nor resized."""
+
+    def compute_cam_per_layer(self: Any, inputs: torch.Tensor, targets: list[Score], eigen_smooth: bool) -> np.ndarray:
+        hooks = self.activations_and_grads
+        if len(hooks.activations) != 1:
+            raise InputError("The layer runs several times for one slice; choose a layer that runs once.")
+        if self.uses_gradients and len(hooks.gradients) != 1:
+            raise InputError("The layer does not influence the output; choose another layer.")
+        gradients = hooks.gradients[0].numpy() if self.uses_gradients else None
+        activations = hooks.activations[0].numpy()
+        return self.get_cam_image(inputs, self.target_layers[0], targets, activations, gradients, eigen_smooth)
+
+    def aggregate_multi_layers(self, maps: np.ndarray) -> np.ndarray:
+        return maps
+
+
+class _EigenCAM(library.EigenCAM):
+    """The library's EigenCAM with an eigen-decomposition over channels: its SVD over pixels needs gigabytes a slice.
+
+    The sign of a principal component is arbitrary; the one whose extreme is positive is taken.
+    """
+
+    def get_cam_image(self, inputs: Any, layer: Any, targets: Any, activations: np.ndarray, *_: Any) -> np.ndarray:
+        maps = []
+        for features in activations:
+            pixels = features.reshape(len(features), -1).T.astype(np.float64)
+            pixels -= pixels.mean(axis=0)
+            component = np.linalg.eigh(pixels.T @ pixels)[1][:, -1]
+            projection = pixels @ component
+            if abs(projection.min()) > abs(projection.max()):
+                projection = -projection
+            maps.append(projection.reshape(features.shape[1:]))
+        return np.asarray(maps, dtype=np.float32)
+
+
+_METHODS = {
+    "gradcam": library.GradCAM,
+    "gradcam++": library.GradCAMPlusPlus,
+    "hirescam": library.HiResCAM,
+    "layercam": library.LayerCAM,
+    "xgradcam": library.XGradCAM,
+    "eigencam": _EigenCAM,
+    "gradcamelementwise": library.GradCAMElementWise,
+}
+METHODS = tuple(_METHODS)
+"""Names of the methods, the default first."""
+
+
+def check_method(name: str) -> str:
+    """Refuse an unknown method.
+
+    Raises:
+        InputError: Gives the names there are.
+    """
+    if name not in _METHODS:
+        near = get_close_matches(str(name).lower(), METHODS, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f'There is no method "{name}"{hint}; use one of {", ".join(METHODS)}.')
+    return name
+
+
+def find_layer(network: nn.Module, name: str | None) -> tuple[str, nn.Module]:
+    """The layer called `name` (dotted, as in `named_modules`), or the network's own choice for None.
+
+    Raises:
+        InputError: There is none; the nearest names are given.
+    """
+    layers = {key: module for key, module in network.named_modules() if key}
+    chosen = str(network.explain_layer) if name is None else name
+    if chosen not in layers:
+        near = get_close_matches(chosen, layers, 3, 0.4) or list(layers)[:3]
+        raise InputError(f'The network has no layer "{chosen}"; use one such as {", ".join(near)}, or leave it out.')
+    return chosen, layers[chosen]
+
+
+@contextmanager
+def _left_as_found(network: nn.Module) -> Iterator[None]:
+    """Run a block that may change training flags, gradients and requires_grad, and put everything back."""
+    training = [(module, module.training) for module in network.modules()]
+    gradients = [(parameter, parameter.grad, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        for parameter, _, _ in gradients:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, flag in training:
+            module.training = flag
+        for parameter, gradient, flag in gradients:
+            parameter.requires_grad_(flag)
+            parameter.grad = gradient
+
+
+def raw_maps(
+    network: nn.Module, layer: str | None, method: str, inputs: torch.Tensor, scores: Sequence[Score]
+) -> np.ndarray:
+    """Signed maps of a batch at the size of its slices; what raises a slice's score is positive.
+
+    The gradient is taken from the layer on only (its output is cut off from what lies before), which is all that a
+    class activation map needs and saves the memory of the other half of the network. A slice's map does not depend on
+    the others in the batch: evaluation mode uses no batch statistics.
+
+    Args:
+        network: On the device of `inputs`; it is left exactly as it was found.
+        layer: Dotted name, or None for the network's own.
+        method: One of `METHODS`.
+        inputs: float32 (n, channels, rows, columns).
+        scores: For each of the n slices what is explained.
+
+    Returns:
+        float32 (n, rows, columns).
+
+    Raises:
+        InputError: The layer gives no feature maps or does not influence the output.
+    """
+    name, module = find_layer(network, layer)
+    method_class = type(method, (_Raw, _METHODS[check_method(method)]), {})
+    with torch.inference_mode(False), torch.enable_grad(), _left_as_found(network):
+        network.eval()
+        stride = _stride(network, module, inputs)
+        cut = module.register_forward_hook(_cut_off(name))  # before the library's hooks, which see what it returns
+        cam = None
+        try:
+            cam = method_class(network, [module])
+            maps = cam(inputs, [_checked(score) for score in scores])
+        finally:
+            cut.remove()
+            if cam is not None:
+                cam.activations_and_grads.release()
+    return enlarge(np.asarray(maps, dtype=np.float32), (inputs.shape[-2], inputs.shape[-1]), stride)
+
+
+def _cut_off(name: str) -> Callable[[nn.Module, Any, Any], torch.Tensor]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor) or output.ndim != 4:
+            raise InputError(f'The layer "{name}" gives no feature maps; choose a convolution or a block.')
+        return output.detach().requires_grad_(True)
+
+    return hook
+
+
+def _checked(score: Score) -> Score:
+    def checked(output: torch.Tensor) -> torch.Tensor:
+        if not output.requires_grad:
+            raise InputError("The layer does not influence the output; choose another layer.")
+        return score(output)
+
+    return checked
+
+
+def _stride(network: nn.Module, module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
+    """Pixels of the slice per pixel of the layer's maps, from how the maps grow with the slice.
+
+    Shapes only: the network runs on the meta device. The ratio of the two sizes is not the stride where kernels take
+    some pixels off the border (PatchGAN: 256 pixels give 31, at a stride of 8).
+    """
+    values = [*network.named_parameters(), *network.named_buffers()]
+    tensors = {key: torch.empty_like(value, device="meta") for key, value in values}
+    sizes: list[torch.Size] = []
+    hook = module.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape))
+    try:
+        for factor in (1, 2):
+            shape = (1, inputs.shape[1], factor * inputs.shape[2], factor * inputs.shape[3])
+            torch.func.functional_call(network, tensors, torch.empty(shape, device="meta"))
+    finally:
+        hook.remove()
+    rows, columns = (float(inputs.shape[axis]) / max(1, sizes[1][axis] - sizes[0][axis]) for axis in (2, 3))
+    return rows, columns
+
+
+def enlarge(maps: np.ndarray, size: tuple[int, int], stride: tuple[float, float]) -> np.ndarray:
+    """Bilinear interpolation of maps (n, h, w) to slices (n, *size).
+
+    Map and slice share their centre, and neighbouring features lie `stride` pixels apart; a feature's value is at the
+    centre of its pixels. Beyond the outermost features their value is kept.
+    """
+    if maps.shape[1:] == size:
+        return maps
+    axes = []
+    for extent, old, step in zip(size, maps.shape[1:], stride, strict=True):
+        position = (torch.arange(extent, dtype=torch.float32) - (extent - 1) / 2) / step  # in features, from the centre
+        axes.append(position * 2 / old)  # grid_sample without corner alignment has the outer edges at -1 and 1
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack([columns, rows], dim=-1).expand(len(maps), -1, -1, -1)
+    tensor = torch.from_numpy(np.ascontiguousarray(maps))[:, None]
+    enlarged = functional.grid_sample(tensor, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return enlarged[:, 0].numpy()

@@ -1,0 +1,346 @@
+"""Which places of the input a synthetic image, or its realism, rests on: class activation maps on the input's grid.
+
+Grad-CAM (Selvaraju et al., ICCV 2017) and its relatives answer for one number. For a translator that number must be a
+chosen one: the mean over a region, a voxel, the error against a reference, or the discriminator's judgement. Maps are
+kept unscaled over all slices and scaled once per volume, so that slices can be compared.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from . import cam, intensity
+from .domain import check_domain, check_intensity
+from .errors import Cancelled, InputError, OutOfMemory
+from .modality import modality
+from .package import Package
+from .preparation import Preparation
+from .translate import Cancel, Progress, forward, pick_device, provenance
+from .volume import check_volume, same_grid
+
+_BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
+_LEVELS = ((0.50, "strongest 50 %"), (0.75, "strongest 25 %"), (0.90, "strongest 10 %"), (0.97, "strongest 3 %"))
+_FAINT = 0.01
+"""Below this part of the maximum a voxel belongs to no level: interpolation leaves tails."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The mean of the synthetic image over the voxels of `mask` that are not 0; a label image on the input's grid."""
+
+    mask: sitk.Image
+
+
+@dataclass(frozen=True)
+class Voxel:
+    """The synthetic value at one voxel of the input's grid, index (i, j, k) in SimpleITK's order."""
+
+    i: int
+    j: int
+    k: int
+
+
+@dataclass(frozen=True)
+class Realism:
+    """The mean logit of the package's PatchGAN over all slices: what makes the result look real to it."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """The mean absolute difference to `reference`, the true image on the input's grid, in network units."""
+
+    reference: sitk.Image
+
+
+Target = Region | Voxel | Realism | Error
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` gives; all images lie on the input's grid.
+
+    Attributes:
+        heatmap: float32, 0..1; 1 is the volume's maximum of `raw`, and what lowers the target is 0.
+        raw: float32, the signed map before that. Slices that the target does not touch are 0.
+        levels: uint8 labels 0..4: quantiles of the heat map's voxels above 1 % of its maximum.
+        level_names: Names of the labels 1 to 4.
+        warnings: Sentences for people.
+        provenance: Model, method, layer, software, date, notice.
+    """
+
+    heatmap: sitk.Image
+    raw: sitk.Image
+    levels: sitk.Image
+    level_names: list[str]
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+def explain(
+    image: sitk.Image,
+    package: Package,
+    target: Target,
+    method: str = "gradcam",
+    layer: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Explanation:
+    """Find the places that raise a number which depends on the synthetic image.
+
+    "gradcam" averages the gradient over the slice: it shows all places with the features that matter for the target.
+    "hirescam" and "layercam" keep the gradient at its place: they show from where the target itself is reached.
+    A map belongs to the slice whose synthetic values are explained; with neighbouring slices as channels (2.5-D) it
+    stands for that slice and its neighbours together.
+
+    Args:
+        image: 3-D scalar volume of the source contrast, any grid.
+        package: From `load_package`.
+        target: What is explained.
+        method: "gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "eigencam" or "gradcamelementwise".
+        layer: Dotted name of a layer of the generator (for Realism: of the discriminator); None is the network's own
+            choice.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        progress: Called with (fraction 0..1, stage, done, total) after every batch.
+        cancel: Asked before every batch; True stops.
+
+    Raises:
+        InputError: The image, target, method, layer or device cannot be used, or the map is flat.
+        PackageError: Realism was asked of a package without discriminator.
+        OutOfMemory: Not even one slice fits.
+        Cancelled: `cancel` said so.
+    """
+    check_volume(image)
+    cam.check_method(method)
+    chosen = pick_device(device)
+    warnings = check_domain(image, package.card)
+    preparation = Preparation(image, package.card)
+    warnings += check_intensity(preparation.array, preparation.source, package.card)
+    question = _question(target, preparation, image)
+    name, _ = cam.find_layer(_explained(package, question, chosen), layer)
+    if method == "eigencam":
+        warnings.append("EigenCAM shows what dominates the layer, whatever the target; compare it with gradcam.")
+    array, used = _run(preparation, package, question, method, layer, chosen, warnings, progress, cancel)
+    _check_contrast(array)
+    raw = preparation.restore(array, invert_intensity=False, interpolator="linear")
+    heatmap = _scaled(raw)
+    facts = {
+        **provenance(package, used),
+        "method": method,
+        "layer": name,
+        "explained": question.name,
+        "grad_cam": version("grad-cam"),
+    }
+    if progress is not None:
+        progress(1.0, "Done", len(question.slices), len(question.slices))
+    return Explanation(heatmap, raw, _levels(heatmap), [text for _, text in _LEVELS], warnings, facts)
+
+
+class _Question:
+    """A target on the model's grid.
+
+    Scores are sums, and the maps are divided by the number of terms at the end: so a slice counts by its share of the
+    region, and the gradients keep a size that methods with an absolute threshold (Grad-CAM++) can use.
+
+    Attributes:
+        name: For the provenance.
+        slices: Indices of the slices that the target touches.
+        judged: Whether the discriminator answers, not the generator.
+    """
+
+    judged = False
+
+    def __init__(self, name: str, where: np.ndarray) -> None:
+        self.name = name
+        self._where = where
+        self.slices = np.flatnonzero(where.any(axis=(1, 2)))
+
+    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
+        """Sum for slice `index` from the network's output (1, rows, columns)."""
+        return output[0][torch.from_numpy(self._where[index]).to(output.device)].sum()
+
+    def terms(self) -> int:
+        """Number of terms of all sums together."""
+        return int(self._where.sum())
+
+
+class _ErrorQuestion(_Question):
+    def __init__(self, reference: np.ndarray, inside: np.ndarray) -> None:
+        super().__init__("error against a reference", inside)
+        self._reference = reference
+
+    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
+        truth = torch.from_numpy(self._reference[index]).to(output.device)
+        return super().score(index, (output - truth).abs())
+
+
+class _RealismQuestion(_Question):
+    judged = True
+
+    def __init__(self, slices: int) -> None:
+        super().__init__("realism", np.ones((slices, 1, 1), dtype=bool))
+        self._patches = 1
+
+    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
+        self._patches = output.numel()
+        return output.sum()
+
+    def terms(self) -> int:
+        return self._patches * len(self.slices)
+
+
+def _question(target: Target, preparation: Preparation, image: sitk.Image) -> _Question:
+    if isinstance(target, Region):
+        return _Question("region", _region(target.mask, preparation, image))
+    if isinstance(target, Voxel):
+        index = (target.i, target.j, target.k)
+        if any(not 0 <= n < extent for n, extent in zip(index, image.GetSize(), strict=True)):
+            raise InputError(
+                f"The voxel {index} lies outside the image of {image.GetSize()} voxels; choose one inside."
+            )
+        where = np.zeros(preparation.array.shape, dtype=bool)
+        where[preparation.grid.index(*index)] = True
+        return _Question(f"voxel {index}", where)
+    if isinstance(target, Realism):
+        return _RealismQuestion(preparation.slices)
+    if isinstance(target, Error):
+        return _error(target.reference, preparation, image)
+    raise InputError("Only a Region, Voxel, Realism or Error can be explained; give one of these as the target.")
+
+
+def _region(mask: sitk.Image, preparation: Preparation, image: sitk.Image) -> np.ndarray:
+    if mask.GetNumberOfComponentsPerPixel() != 1 or not same_grid(mask, image):
+        raise InputError(
+            "The region does not lie on the input's grid; draw it on the input volume or resample it to that."
+        )
+    inside = sitk.GetArrayFromImage(mask) != 0
+    if not inside.any():
+        raise InputError("The region is empty; mark at least one voxel.")
+    where = preparation.bring(_on_grid(inside.astype(np.uint8), image), "nearest") > 0.5
+    if not where.any():
+        # Thinner than the model's pixels: every voxel counts for the pixel that it lies in.
+        for k, j, i in np.argwhere(inside):
+            where[preparation.grid.index(int(i), int(j), int(k))] = True
+    return where
+
+
+def _error(reference: sitk.Image, preparation: Preparation, image: sitk.Image) -> _Question:
+    card = preparation.card
+    check_volume(reference, "The reference")
+    if not same_grid(reference, image):
+        raise InputError("The reference does not lie on the input's grid; resample it to the input volume first.")
+    normaliser = intensity.fit(card.intensity.target, sitk.GetArrayViewFromImage(reference))
+    truth = normaliser.apply(preparation.bring(reference, background=modality(card.target).background))
+    everywhere = _on_grid(np.ones(image.GetSize()[::-1], dtype=np.uint8), image)
+    return _ErrorQuestion(truth, preparation.bring(everywhere, "nearest") > 0.5)  # the padding has no truth
+
+
+def _on_grid(array: np.ndarray, like: sitk.Image) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(like)
+    return image
+
+
+def _explained(package: Package, question: _Question, device: str) -> torch.nn.Module:
+    return package.discriminator(device) if question.judged else package.generator(device)
+
+
+def _run(
+    preparation: Preparation,
+    package: Package,
+    question: _Question,
+    method: str,
+    layer: str | None,
+    device: str,
+    warnings: list[str],
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> tuple[np.ndarray, str]:
+    """Maps of the slices that the target touches, float32 (slices, rows, columns), and the device that made them."""
+    array = np.zeros(preparation.array.shape, dtype=np.float32)
+    size, done, total = _BATCH[device.partition(":")[0]], 0, len(question.slices)
+    while done < total:
+        if cancel is not None and cancel():
+            raise Cancelled()
+        chunk = question.slices[done : done + size]
+        try:
+            array[chunk] = _maps(preparation, package, question, method, layer, device, chunk)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            # The CPU's allocator has no exception class of its own.
+            if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+                raise
+            if size == 1 and device == "cpu":
+                raise OutOfMemory(
+                    "There is not enough memory to explain one slice; close other programs or crop the volume."
+                ) from error
+            size, device = (size // 2, device) if size > 1 else (1, "cpu")
+            warnings.append(f"Memory ran out; went on with {size} slices at a time on {device}.")
+            continue
+        done += len(chunk)
+        if progress is not None:
+            progress(0.98 * done / total, "Explaining slices", done, total)
+    return array / np.float32(question.terms()), device
+
+
+def _maps(
+    preparation: Preparation,
+    package: Package,
+    question: _Question,
+    method: str,
+    layer: str | None,
+    device: str,
+    chunk: Sequence[int] | np.ndarray,
+) -> np.ndarray:
+    batch = np.concatenate([preparation.batch(int(index), int(index) + 1) for index in chunk])
+    if question.judged:
+        made = forward(package.generator(device), batch, device)
+        batch = np.concatenate([batch, made[:, None]], axis=1)
+    scores = [lambda output, index=int(index): question.score(index, output) for index in chunk]
+    return cam.raw_maps(
+        _explained(package, question, device), layer, method, torch.from_numpy(batch).to(device), scores
+    )
+
+
+_FLAT = "The map is flat: at this layer no place raises the target; choose another layer, method or region."
+
+
+def _check_contrast(maps: np.ndarray) -> None:
+    """Refuse maps (slices, rows, columns) with one value per slice, as of a network that ignores its input.
+
+    Scaling would only blow rounding up to a pattern.
+
+    Raises:
+        InputError: The map is flat, or the network answered with values that are not finite.
+    """
+    flat = maps.reshape(len(maps), -1)
+    highest = float(np.abs(flat).max())
+    if not np.isfinite(highest):
+        raise InputError("The model answered with values that are not finite; verify the model package.")
+    if float(np.ptp(flat, axis=1).max()) <= 1e-5 * highest:
+        raise InputError(_FLAT)
+
+
+def _scaled(raw: sitk.Image) -> sitk.Image:
+    """The positive part over its maximum in the volume.
+
+    Raises:
+        InputError: There is no positive part.
+    """
+    array = sitk.GetArrayViewFromImage(raw)
+    highest = float(array.max())
+    if highest <= np.finfo(np.float32).tiny:
+        raise InputError(_FLAT)
+    return _on_grid(np.clip(array / np.float32(highest), 0, 1).astype(np.float32), raw)
+
+
+def _levels(heatmap: sitk.Image) -> sitk.Image:
+    """Label 1..4 for each quantile of the clearly warm voxels that a voxel reaches, 0 for none."""
+    array = sitk.GetArrayViewFromImage(heatmap)
+    labels = np.zeros(array.shape, dtype=np.uint8)
+    for threshold in np.quantile(array[array > _FAINT], [quantile for quantile, _ in _LEVELS]):
+        labels += array >= threshold
+    return _on_grid(labels, heatmap)
