@@ -1,0 +1,448 @@
+"""MRITranslate, a 3D Slicer module: synthetic MRI contrasts and CT from MRI, and what they are based on.
+
+Computing happens in a worker process (MRITranslateLib.service); this file and the folder MRITranslatePanel
+hold the panel, the scripting interface and the self test. Research tool, not for diagnosis.
+"""
+
+import enum
+import os
+import sys
+import time
+from typing import Annotated, Optional, Union
+
+import slicer
+import vtk
+from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+try:
+    import MRITranslateLib  # noqa: F401 - only to see whether it is on the path
+except ModuleNotFoundError:  # developer mode: the library lies beside the module's folder, which alone is on the path
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from MRITranslatePanel import dependencies, results
+from MRITranslatePanel.jobs import PHANTOM_SHAPE, EvaluateJob, ExplainJob, PhantomJob, TranslateJob
+from MRITranslatePanel.run import Run
+from MRITranslatePanel.sections import ModelSection, StatusSection
+from MRITranslatePanel.self_test import SelfTest
+from MRITranslatePanel.worker import WorkerError, sharedWorker
+
+from MRITranslateLib.errors import Cancelled, InputError
+from MRITranslateLib.modality import MODALITIES
+
+CT_QUANTITY = MODALITIES["CT"].quantity_code
+
+
+class MRITranslate(ScriptedLoadableModule):
+    """The module as Slicer lists it."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("MRITranslate")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["MRITranslate contributors"]
+        self.parent.helpText = _(
+            "Makes synthetic images of other contrasts (T2-weighted MRI, CT) from an MRI of the head, and heat maps "
+            "that show which parts of the input they depend on. Research use only, not for diagnosis."
+        )
+        self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer the digital head in the Sample Data module. It is computed on this computer, not downloaded."""
+    import SampleData
+
+    icon = os.path.join(os.path.dirname(os.path.abspath(__file__)), "Resources", "Icons", "MRITranslate.png")
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="MRITranslate",
+        sampleName="MRITranslatePhantom",
+        sampleDescription=_("Phantom patient"),
+        uris="mritranslate:phantom",
+        fileNames="MRITranslatePhantom",
+        nodeNames="MRITranslatePhantom",
+        thumbnailFileName=icon,
+        customDownloader=lambda source: MRITranslateLogic().loadPhantom(),
+    )
+
+
+class Device(enum.Enum):
+    """Where to compute; the value is the worker's name for it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+    def label(self):
+        return {
+            "auto": _("Automatic"),
+            "cpu": _("Processor (CPU)"),
+            "cuda": _("NVIDIA graphics card"),
+            "mps": _("Apple graphics"),
+        }[self.value]
+
+
+class Target(enum.Enum):
+    """What a heat map explains."""
+
+    REGION = "region"
+    REALISM = "realism"
+
+    def label(self):
+        return {"region": _("A region of the output"), "realism": _("Realism of the output")}[self.value]
+
+
+class Method(enum.Enum):
+    """How a heat map is computed."""
+
+    GRADCAM = "gradcam"
+    GRADCAM_PLUS_PLUS = "gradcam++"
+    HIRESCAM = "hirescam"
+    LAYERCAM = "layercam"
+    XGRADCAM = "xgradcam"
+    EIGENCAM = "eigencam"
+
+    def label(self):
+        return {
+            "gradcam": _("Grad-CAM"),
+            "gradcam++": _("Grad-CAM++"),
+            "hirescam": _("HiResCAM"),
+            "layercam": _("LayerCAM"),
+            "xgradcam": _("XGrad-CAM"),
+            "eigencam": _("EigenCAM"),
+        }[self.value]
+
+
+@parameterNodeWrapper
+class MRITranslateParameterNode:
+    """The choices of the panel, saved with the scene.
+
+    inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
+    target, regionNode, method - what to explain and how
+    heatMapVolume, levelsVolume - what receives the explanation (None: new nodes)
+    opacity - of the heat map in the slice views
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    model: str
+    device: Device = Device.AUTO
+    outputVolume: Optional[vtkMRMLScalarVolumeNode]
+    target: Target = Target.REGION
+    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    method: Method = Method.GRADCAM
+    heatMapVolume: Optional[vtkMRMLScalarVolumeNode]
+    levelsVolume: Optional[vtkMRMLLabelMapVolumeNode]
+    opacity: Annotated[float, WithinRange(0, 1)] = 0.5
+
+
+class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._guiTag = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/MRITranslate.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = MRITranslateLogic()
+        self._models = ModelSection(self.ui, self._onModelChosen)
+        self._status = StatusSection(self.ui)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.runButton.connect("clicked(bool)", self.onRun)
+        self.ui.explainButton.connect("clicked(bool)", self.onExplain)
+        self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        self.ui.phantomButton.connect("clicked(bool)", self.onLoadPhantom)
+        self._models.refresh()
+        self.initializeParameterNode()
+
+    def cleanup(self):
+        self.removeObservers()
+        self.setParameterNode(None)
+        sharedWorker().stop()
+
+    def enter(self):
+        self._models.refresh()
+        self.initializeParameterNode()
+
+    def exit(self):
+        self.setParameterNode(None)
+
+    def onReload(self):
+        """Reload the files behind the panel too, for developers."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "MRITranslatePanel"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller, event):
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        self.setParameterNode(self.logic.getParameterNode())
+        if not self._parameterNode.inputVolume:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if first and not first.IsA("vtkMRMLLabelMapVolumeNode"):
+                self._parameterNode.inputVolume = first
+        if self._models.name != self._parameterNode.model:
+            self._models.choose(self._parameterNode.model)  # of a scene that was saved where other models are installed
+            self._parameterNode.model = self._models.name
+
+    def setParameterNode(self, node):
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._parameterNode = node
+        if self._parameterNode:
+            self._guiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._onParametersModified()
+
+    def _onModelChosen(self, name):
+        if self._parameterNode:
+            self._parameterNode.model = name
+
+    def _onParametersModified(self, caller=None, event=None):
+        if self._models.name != self._parameterNode.model:
+            self._models.choose(self._parameterNode.model)
+        results.setHeatMapOpacity(self._parameterNode.opacity)
+        self._updateButtons()
+
+    def _updateButtons(self):
+        """Enable what can be done; a disabled button says in its tool tip why."""
+        running = self.logic.running
+        parameters = self._parameterNode
+        explainsRegion = bool(parameters) and parameters.target == Target.REGION
+        reason = self._reasonNotToRun(running)
+        self.ui.runButton.enabled = not reason
+        self.ui.runButton.toolTip = reason or _("Make the synthetic image.")
+        if not reason and explainsRegion and not parameters.regionNode:
+            reason = _("Choose the region to explain, or explain realism.")
+        self.ui.explainButton.enabled = not reason
+        self.ui.explainButton.toolTip = reason or _("Make the heat map.")
+        self.ui.regionSelector.enabled = explainsRegion
+        self.ui.phantomButton.enabled = not running
+        self.ui.cancelButton.enabled = running
+
+    def _reasonNotToRun(self, running):
+        if running:
+            return _("A run is under way.")
+        if not self._parameterNode or not self._parameterNode.inputVolume:
+            return _("Choose an input volume, or load the phantom patient.")
+        if not self._models.name:
+            return _("No model is installed; see About this model.")
+        return ""
+
+    def onRun(self):
+        parameters = self._parameterNode
+        job = TranslateJob(parameters.inputVolume, self._models.name, parameters.device.value, parameters.outputVolume)
+        self._start(job, _("Translating"), self._onTranslated)
+
+    def onExplain(self):
+        parameters = self._parameterNode
+        job = ExplainJob(
+            parameters.inputVolume,
+            self._models.name,
+            target=parameters.target.value,
+            regionNode=parameters.regionNode,
+            method=parameters.method.value,
+            device=parameters.device.value,
+            heatMapNode=parameters.heatMapVolume,
+            levelsNode=parameters.levelsVolume,
+        )
+        self._start(job, _("Explaining"), self._onExplained)
+
+    def onLoadPhantom(self):
+        self._start(PhantomJob(), _("Making the phantom patient"), self._onPhantom)
+
+    def onCancel(self):
+        self._status.cancelling()
+        self.logic.cancel()
+
+    def _start(self, job, title, whenDone):
+        def onFinished(nodes, warnings):
+            self._status.finish(whenDone(job, nodes), warnings)
+            self._updateButtons()
+
+        self._status.begin(title)
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The run could not be started."), waitCursor=True):
+                try:
+                    self.logic.start(job, self._status.progress, onFinished, self._onFailed)
+                except InputError as error:
+                    self._onFailed(error)
+        finally:
+            self._updateButtons()
+
+    def _onFailed(self, error):
+        if isinstance(error, Cancelled):
+            self._status.stop(str(error))
+        else:
+            self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
+            slicer.util.showStatusMessage(str(error), 5000)
+        self._updateButtons()
+
+    def _onTranslated(self, job, node):
+        results.showLayers(job.inputNode, node, 1.0)
+        return _('Made "{name}".').format(name=node.GetName())
+
+    def _onExplained(self, job, nodes):
+        opacity = self._parameterNode.opacity if self._parameterNode else 0.5
+        results.showLayers(job.inputNode, nodes[0], opacity)
+        return _('Made "{heat}" and "{levels}".').format(heat=nodes[0].GetName(), levels=nodes[1].GetName())
+
+    def _onPhantom(self, job, nodes):
+        if self._parameterNode:
+            self._parameterNode.inputVolume = nodes["t1"]
+            self._parameterNode.regionNode = nodes["labels"]
+        results.showLayers(nodes["t1"], None, 0.0)
+        return _("Loaded the phantom patient; its T1-weighted image is the input.")
+
+
+class MRITranslateLogic(ScriptedLoadableModuleLogic):
+    """Scripting interface; needs no panel, no main window and no view.
+
+        logic = MRITranslateLogic()
+        ctNode = logic.translate(t1Node, "t1_to_ct")
+        heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+
+    `translate`, `explain`, `evaluate` and `loadPhantom` wait for the result while the application stays responsive, and
+    raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._run = None
+
+    def getParameterNode(self):
+        return MRITranslateParameterNode(super().getParameterNode())
+
+    @property
+    def running(self):
+        """Whether a job of this logic is under way."""
+        return self._run is not None
+
+    def translate(self, inputNode, model, device="auto", outputNode=None, maskNode=None):
+        """Make a synthetic image; see TranslateJob.
+
+        Returns:
+            The scalar volume node, on the input's grid and under its parent transform.
+        """
+        return self._wait(TranslateJob(inputNode, model, device, outputNode, maskNode))
+
+    def explain(self, inputNode, model, target="region", **options):
+        """Make a heat map; see ExplainJob for the options (regionNode, voxel, referenceNode, method, ...).
+
+        Returns:
+            Heat map node (scalar volume, 0 to 1) and levels node (label map).
+        """
+        heatMapNode, levelsNode = self._wait(ExplainJob(inputNode, model, target, **options))
+        results.showLayers(inputNode, heatMapNode, 0.5)
+        return heatMapNode, levelsNode
+
+    def evaluate(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain"):
+        """Score a synthetic volume against the true one; see EvaluateJob.
+
+        Args:
+            modality: "MR" or "CT"; None takes what the reference node's voxel values are declared to be.
+
+        Returns:
+            The table node.
+        """
+        if modality is None:
+            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
+            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
+        return self._wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
+        """Make a digital head.
+
+        Returns:
+            Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
+        """
+        return self._wait(PhantomJob(seed, tuple(shape), lesions))
+
+    def start(self, job, onProgress=None, onFinished=None, onFailed=None):
+        """Start a job and return at once; callbacks come from the event loop.
+
+        Args:
+            onProgress: (fraction, stage, done, total, seconds left or None)
+            onFinished: (node or nodes, warnings)
+            onFailed: (error)
+
+        Raises:
+            InputError: The job cannot be started; then no callback comes.
+        """
+        if self.running:
+            raise InputError(_("Another run is under way; wait for its end or cancel it."))
+        dependencies.ensure()
+
+        def finished(nodes, warnings):
+            self._run = None
+            if onFinished:
+                onFinished(nodes, warnings)
+
+        def failed(error):
+            self._run = None
+            if onFailed:
+                onFailed(error)
+
+        self._run = Run(sharedWorker(), job, onProgress or _ignoreProgress, finished, failed)
+        try:
+            self._run.begin()
+        except BaseException:
+            self._run = None
+            raise
+
+    def cancel(self):
+        """Stop the job under way; its onFailed gets a Cancelled. Without one, nothing happens."""
+        if self.running:
+            self._run.cancel()
+
+    def _wait(self, job):
+        outcome = {}
+
+        def finished(nodes, warnings):
+            outcome["nodes"] = nodes
+
+        def failed(error):
+            outcome["error"] = error
+
+        self.start(job, None, finished, failed)
+        while not outcome:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["nodes"]
+
+
+def _ignoreProgress(fraction, stage, done, total, remaining):
+    """For callers that do not want to hear of progress."""
+
+
+class MRITranslateTest(SelfTest, ScriptedLoadableModuleTest):
+    """The self test: a digital head through the worker, the results looked at in the scene; needs no view."""
+
+    logicClass = MRITranslateLogic

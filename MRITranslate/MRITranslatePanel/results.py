@@ -1,0 +1,256 @@
+"""Results as MRML nodes: names, units, display, provenance and their place in the subject hierarchy.
+
+A run adds everything at its end and in one go; if that fails half-way, what was added is removed again (`Additions`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+import MRITranslateLib
+from MRITranslateLib.modality import Modality
+
+from .scene import ijkToRASOfGeometry
+
+PREFIX = "MRITranslate."
+KIND = PREFIX + "Kind"
+SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
+NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
+INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
+DISPLAY_PERCENTILES = (0.5, 99.5)
+PERCENTILE_SAMPLES = 1_000_000
+
+
+class Additions:
+    """The nodes and folders that one run adds to the scene; an exception within the `with` block removes them again."""
+
+    def __init__(self) -> None:
+        self._nodes = []
+        self._items = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            return
+        for node in reversed(self._nodes):
+            slicer.mrmlScene.RemoveNode(node)
+        for item in reversed(self._items):
+            _hierarchy().RemoveItem(item)
+
+    def add(self, node, name: str):
+        """Add a filled node under a name that no other node has, with its display node where it has one."""
+        node.SetName(uniqueName(name))
+        node = slicer.mrmlScene.AddNode(node)
+        self._nodes.append(node)
+        if node.IsA("vtkMRMLDisplayableNode"):
+            node.CreateDefaultDisplayNodes()
+            self._nodes.append(node.GetDisplayNode())
+        return node
+
+    def folderBeside(self, node, name: str, children) -> None:
+        """Put `children` into a new folder that has the same parent (study, patient, folder) as `node`."""
+        if not children:
+            return
+        hierarchy = _hierarchy()
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+        folder = hierarchy.CreateFolderItem(parent, _freeItemName(parent, name))
+        self._items.append(folder)
+        for child in children:
+            hierarchy.SetItemParent(hierarchy.GetItemByDataNode(child), folder)
+
+    def study(self, patient: str, study: str, children) -> None:
+        """Put `children` into a study of a new patient."""
+        hierarchy = _hierarchy()
+        patientItem = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), patient)
+        self._items.append(patientItem)
+        studyItem = hierarchy.CreateStudyItem(patientItem, study)
+        for child in children:
+            hierarchy.SetItemParent(hierarchy.GetItemByDataNode(child), studyItem)
+
+
+def _hierarchy():
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def _freeItemName(parent: int, name: str) -> str:
+    hierarchy = _hierarchy()
+    children = vtk.vtkIdList()
+    hierarchy.GetItemChildren(parent, children)
+    taken = {hierarchy.GetItemName(children.GetId(index)) for index in range(children.GetNumberOfIds())}
+    candidates = [name, *(f"{name} {number}" for number in range(2, len(taken) + 3))]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def uniqueName(name: str) -> str:
+    """`name`, or with a number behind it if a node has it already."""
+    scene = slicer.mrmlScene
+    return scene.GenerateUniqueName(name) if scene.GetFirstNodeByName(name) else name
+
+
+def fillVolume(node, array: np.ndarray, gridNode) -> None:
+    """Give a volume node voxels on the grid, and under the transform, of another volume node."""
+    slicer.util.updateVolumeFromArray(node, array)
+    node.CopyOrientation(gridNode)
+
+
+def followTransform(node, gridNode) -> None:
+    """Put a node of the scene under the same parent transform as another."""
+    node.SetAndObserveTransformNodeID(gridNode.GetTransformNodeID())
+
+
+def newVolume(array: np.ndarray, gridNode, className: str = "vtkMRMLScalarVolumeNode"):
+    """A volume node that is not yet in the scene."""
+    node = slicer.mrmlScene.CreateNodeByClass(className)
+    node.UnRegister(None)  # CreateNodeByClass counts a reference that Python's variable does not give back
+    fillVolume(node, array, gridNode)
+    return node
+
+
+def newVolumeOfGeometry(array: np.ndarray, geometry: dict, className: str = "vtkMRMLScalarVolumeNode"):
+    """A volume node with a grid of its own (LPS geometry), not yet in the scene."""
+    node = slicer.mrmlScene.CreateNodeByClass(className)
+    node.UnRegister(None)
+    slicer.util.updateVolumeFromArray(node, array)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRASOfGeometry(geometry)))
+    return node
+
+
+def setQuantity(node, modality: Modality) -> None:
+    """State what the voxel values are, in DICOM's and UCUM's codes."""
+    quantity, units = slicer.vtkCodedEntry(), slicer.vtkCodedEntry()
+    quantity.SetValueSchemeMeaning(modality.quantity_code, "DCM", modality.quantity_meaning)
+    units.SetValueSchemeMeaning(modality.units_code, "UCUM", modality.units_meaning)
+    node.SetVoxelValueQuantity(quantity)
+    node.SetVoxelValueUnits(units)
+
+
+def setWindow(node, modality: Modality) -> None:
+    """Window for looking at the volume: the preset or window of its modality, else percentiles of its foreground."""
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    if modality.display_preset is not None:
+        slicer.modules.volumes.logic().ApplyVolumeDisplayPreset(display, modality.display_preset)
+    elif modality.window is not None:
+        display.SetWindowLevel(*modality.window)
+    else:
+        low, high = _displayRange(slicer.util.arrayFromVolume(node), modality.background)
+        display.SetWindowLevelMinMax(low, high)
+
+
+def _displayRange(array: np.ndarray, background: float) -> tuple[float, float]:
+    values = array.reshape(-1)[:: max(1, array.size // PERCENTILE_SAMPLES)]
+    values = values[np.isfinite(values)]
+    foreground = values[values > background]
+    low, high = np.percentile(foreground if foreground.size else values, DISPLAY_PERCENTILES)
+    return float(min(low, background)), float(high if high > low else low + 1)
+
+
+def setProvenance(node, kind: str, sourceNode, provenance: dict[str, str], parameters: dict) -> None:
+    """Attributes "MRITranslate.*" that say where the node comes from; they are saved with the scene.
+
+    Args:
+        provenance: What the worker states (model, version, hash of the weights, software, ...).
+        parameters: What the caller chose.
+    """
+    attributes = {
+        "Notice": NOTICE,
+        "Date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **{_camel(key): value for key, value in provenance.items()},
+        "Kind": kind,
+        "Parameters": json.dumps(parameters, sort_keys=True),
+        "Extension": MRITranslateLib.__version__,
+        "Slicer": slicer.app.applicationVersion,
+    }
+    if sourceNode is not None:
+        attributes["SourceNodeID"] = sourceNode.GetID()
+        attributes["SourceNodeName"] = sourceNode.GetName()
+    for key, value in attributes.items():
+        node.SetAttribute(PREFIX + key, str(value))
+
+
+def _camel(key: str) -> str:
+    """weights_sha256 -> WeightsSHA256"""
+    return "".join("SHA256" if part == "sha256" else part[:1].upper() + part[1:] for part in key.split("_"))
+
+
+def showAsHeatMap(node) -> None:
+    """Inferno over the fixed range 0 to 1, so that colours mean the same in every heat map."""
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(INFERNO)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0.0, 1.0)
+
+
+def levelColours(additions: Additions, names: list[str]):
+    """The colour table of heat levels: Inferno's colours under the levels' names; level 0 is transparent.
+
+    A table of an earlier run with the same names is used again.
+    """
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")):
+        table = scene.GetNthNodeByClass(index, "vtkMRMLColorTableNode")
+        if table.GetAttribute(KIND) == HEAT_LEVELS and _colourNames(table) == names:
+            return table
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetTypeToUser()
+    table.SetNumberOfColors(len(names))
+    inferno = scene.GetNodeByID(INFERNO)
+    for level, name in enumerate(names):
+        colour = [0.0, 0.0, 0.0, 0.0]
+        if level:
+            inferno.GetColor(round(level / (len(names) - 1) * (inferno.GetNumberOfColors() - 1)), colour)
+            colour[3] = 1.0
+        table.SetColor(level, name, *colour)
+    table.SetAttribute(KIND, HEAT_LEVELS)
+    table.SetAttribute("Category", "MRITranslate")
+    return additions.add(table, _("MRITranslate heat levels"))
+
+
+def _colourNames(table) -> list[str]:
+    return [table.GetColorName(index) for index in range(table.GetNumberOfColors())]
+
+
+def viewsExist() -> bool:
+    """Whether there are slice views to show something in; without a main window there are none."""
+    return slicer.app.layoutManager() is not None
+
+
+def showLayers(background, foreground, opacity: float) -> None:
+    """Show two volumes over each other in all slice views, if there are any."""
+    if viewsExist():
+        slicer.util.setSliceViewerLayers(
+            background=background, foreground=foreground, foregroundOpacity=opacity, fit=True
+        )
+
+
+def setHeatMapOpacity(opacity: float) -> None:
+    """Opacity of a heat map in every slice view that shows one in its foreground."""
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+        identity = composite.GetForegroundVolumeID()
+        shown = scene.GetNodeByID(identity) if identity else None
+        if shown is not None and shown.GetAttribute(KIND) == HEAT_MAP:
+            composite.SetForegroundOpacity(opacity)
+
+
+def scoresTable(scores: dict[str, float | None]):
+    """A table node of scores, one measure a row, not yet in the scene. A score that is not finite is NaN."""
+    node = slicer.vtkMRMLTableNode()
+    names, values = vtk.vtkStringArray(), vtk.vtkDoubleArray()
+    names.SetName(_("Measure"))
+    values.SetName(_("Value"))
+    for name, value in scores.items():
+        names.InsertNextValue(name)
+        values.InsertNextValue(float("nan") if value is None else value)
+    node.AddColumn(names)
+    node.AddColumn(values)
+    return node

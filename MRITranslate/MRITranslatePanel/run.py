@@ -1,0 +1,108 @@
+"""One job from its check to its nodes in the scene, with the scene watched meanwhile."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from MRITranslateLib.errors import Cancelled
+from MRITranslateLib.service import volumes
+
+from .results import Additions
+from .worker import Worker
+
+
+def _volumesOf(value):
+    """Every volume description within a request's parameters or a result."""
+    if isinstance(value, dict):
+        if "array" in value:
+            yield value
+        for part in value.values():
+            yield from _volumesOf(part)
+
+
+class Run:
+    """Runs a job on the worker. Nothing is added to the scene before the result is complete.
+
+    Closing the scene or removing an input node stops the run with a sentence. After `begin`, exactly one of
+    `onFinished(nodes, warnings)` and `onFailed(error)` is called, from the event loop.
+    """
+
+    def __init__(self, worker: Worker, job, onProgress, onFinished, onFailed) -> None:
+        self.job = job
+        self._worker = worker
+        self._onProgress = onProgress
+        self._onFinished = onFinished
+        self._onFailed = onFailed
+        self._watched = []
+        self._observations = []
+        self._folder = None
+        self._sent = []
+        self._reason = ""
+
+    def begin(self) -> None:
+        """Check the job, write its arrays and send it.
+
+        Raises:
+            InputError: The job cannot be run; nothing was started and no callback will come.
+        """
+        self.job.check()
+        self._worker.checkFree()
+        self._watched = [node.GetID() for node in self.job.nodes()]
+        self._folder = self._worker.folder()
+        params = self.job.params(self._folder)
+        self._sent = list(_volumesOf(params))
+        self._watch()
+        try:
+            self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError)
+        except Exception:
+            self._end()
+            raise
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop; `onFailed` gets a Cancelled that carries the reason."""
+        self._reason = self._reason or reason or _("The run was cancelled.")
+        self._worker.cancel()
+
+    def _watch(self) -> None:
+        scene = slicer.mrmlScene
+        for event, answer in (
+            (scene.StartCloseEvent, self._onSceneClosed),
+            (slicer.vtkMRMLScene.NodeRemovedEvent, self._onNodeRemoved),
+        ):
+            self._observations.append(scene.AddObserver(event, answer))
+
+    def _onSceneClosed(self, caller, event) -> None:
+        self.cancel(_("The scene was closed, so the run was stopped."))
+
+    def _onNodeRemoved(self, caller, event) -> None:
+        if any(slicer.mrmlScene.GetNodeByID(identity) is None for identity in self._watched):
+            self.cancel(_("A volume that the run needs was removed, so the run was stopped."))
+
+    def _end(self, *received) -> None:
+        """Stop watching; delete the arrays that were exchanged."""
+        for tag in self._observations:
+            slicer.mrmlScene.RemoveObserver(tag)
+        self._observations = []
+        for volume in [*self._sent, *received]:
+            volumes.remove_array(self._folder, volume)
+
+    def _onResult(self, result: dict, folder: str) -> None:
+        error = None
+        try:
+            if self._reason:  # the result was on its way when the scene was closed
+                raise Cancelled(self._reason)
+            with Additions() as additions:
+                nodes = self.job.deliver(result, folder, additions)
+        except Exception as problem:  # whatever it was, the caller must hear of it exactly once
+            error = problem
+        finally:
+            self._end(*_volumesOf(result))
+        if error is not None:
+            self._onFailed(error)
+        else:
+            self._onFinished(nodes, list(result.get("warnings", [])))
+
+    def _onError(self, error: Exception) -> None:
+        self._end()
+        self._onFailed(Cancelled(self._reason) if self._reason and isinstance(error, Cancelled) else error)

@@ -1,0 +1,187 @@
+"""Between MRML nodes and the worker's volumes.
+
+MRML keeps geometry in RAS, the worker (like ITK and SimpleITK) in LPS; this is the only file that knows both. Arrays
+are (slice, row, column) on both sides. A parent transform is no part of a volume's own grid: it is never baked in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MRITranslateLib.errors import InputError
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+GEOMETRY_TOLERANCE = 1e-3
+"""Largest difference (mm, or of a direction cosine) between the grid that was sent and the grid that came back."""
+
+
+def checkScan(node, what: str) -> None:
+    """Refuse what is no scalar volume with voxels in the scene.
+
+    Raises:
+        InputError: No node, or one that has left the scene, is a label map, a vector volume, or holds no image.
+    """
+    if node is None:
+        raise InputError(_("{what} is missing; choose a volume.").format(what=what))
+    if not slicer.mrmlScene.IsNodePresent(node):
+        raise InputError(_("{what} is no longer in the scene; choose another one.").format(what=what))
+    if not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(
+            _('{what} "{name}" is not a scan; choose a scalar volume.').format(what=what, name=node.GetName())
+        )
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise InputError(
+            _('{what} "{name}" has no voxels; load or choose another volume.').format(what=what, name=node.GetName())
+        )
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(
+            _('{what} "{name}" has {count} values per voxel; convert it to a scalar volume first.').format(
+                what=what, name=node.GetName(), count=image.GetNumberOfScalarComponents()
+            )
+        )
+
+
+def ijkToRAS(node) -> np.ndarray:
+    """The node's 4 x 4 matrix from voxel index (column, row, slice) to its own RAS space, without parent transforms."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def geometryOfNode(node) -> dict[str, list[float]]:
+    """The grid of a volume node as the worker states it: spacing, origin and direction (row-major, LPS)."""
+    matrix = RAS_TO_LPS @ ijkToRAS(node)
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    direction = matrix[:3, :3] / spacing
+    return {
+        "spacing": [float(value) for value in spacing],
+        "origin": [float(value) for value in matrix[:3, 3]],
+        "direction": [float(value) for value in direction.ravel()],
+    }
+
+
+def ijkToRASOfGeometry(geometry: dict) -> np.ndarray:
+    """The 4 x 4 IJK-to-RAS matrix of an LPS geometry; the inverse of `geometryOfNode`."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(geometry["direction"], (3, 3)) * np.asarray(geometry["spacing"])
+    matrix[:3, 3] = geometry["origin"]
+    return RAS_TO_LPS @ matrix
+
+
+def checkSameGrid(node, array: np.ndarray, geometry: dict) -> None:
+    """Make sure that a result lies on the grid of the node that it was computed from.
+
+    Raises:
+        RuntimeError: It does not; showing it there would put it in the wrong place.
+    """
+    size = tuple(reversed(node.GetImageData().GetDimensions()))
+    if array.shape != size:
+        raise RuntimeError(f"The result has the size {array.shape} instead of the input's {size}.")
+    difference = np.abs(ijkToRASOfGeometry(geometry) - ijkToRAS(node)).max()
+    if difference > GEOMETRY_TOLERANCE:
+        raise RuntimeError(f"The result lies {difference:g} mm away from the input's grid.")
+
+
+def maskArray(maskNode, referenceNode) -> np.ndarray:
+    """The voxels of `referenceNode` that a segmentation (its visible segments) or a label map covers.
+
+    Parent transforms of both are respected.
+
+    Args:
+        maskNode: A vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, on any grid.
+        referenceNode: The volume whose grid the answer has.
+
+    Returns:
+        uint8 array (slice, row, column), 1 inside.
+
+    Raises:
+        InputError: No node, a node of another kind, or nothing of it inside the volume.
+    """
+    if maskNode is None:
+        raise InputError(_("The region is missing; choose a segmentation or a label map."))
+    if maskNode.IsA("vtkMRMLSegmentationNode"):
+        mask = _segmentationArray(maskNode, referenceNode)
+    elif maskNode.IsA("vtkMRMLLabelMapVolumeNode"):
+        mask = _labelMapArray(maskNode, referenceNode)
+    else:
+        raise InputError(
+            _('The region "{name}" is neither a segmentation nor a label map; choose one of these.').format(
+                name=maskNode.GetName()
+            )
+        )
+    if not mask.any():
+        raise InputError(
+            _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
+                name=maskNode.GetName()
+            )
+        )
+    return mask
+
+
+def _segmentationArray(segmentationNode, referenceNode) -> np.ndarray:
+    scene = slicer.mrmlScene
+    size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
+    if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
+        return np.zeros(size, np.uint8)
+    if segmentationNode.GetDisplayNode() is None:  # visibility, hence "visible segments", lives in the display node
+        segmentationNode.CreateDefaultDisplayNodes()
+    temporary = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MRITranslateRegion")
+    temporary.SetHideFromEditors(True)
+    try:
+        exported = slicer.modules.segmentations.logic().ExportVisibleSegmentsToLabelmapNode(
+            segmentationNode, temporary, referenceNode
+        )
+        if not exported or temporary.GetImageData() is None:
+            return np.zeros(size, np.uint8)
+        array = slicer.util.arrayFromVolume(temporary)
+        if array.shape != size:
+            raise RuntimeError(f"The segmentation was exported with the size {array.shape} instead of {size}.")
+        return (array != 0).astype(np.uint8)
+    finally:
+        _removeWithDisplay(temporary)
+
+
+def _removeWithDisplay(node) -> None:
+    """Remove a temporary node and what came with it (display, colour table, storage)."""
+    companions = [node.GetDisplayNode(), node.GetStorageNode()]
+    colours = companions[0].GetColorNode() if companions[0] else None
+    if colours is not None and colours.GetName() and colours.GetName().startswith(node.GetName()):
+        companions.append(colours)
+    slicer.mrmlScene.RemoveNode(node)
+    for companion in companions:
+        if companion is not None and slicer.mrmlScene.IsNodePresent(companion):
+            slicer.mrmlScene.RemoveNode(companion)
+
+
+def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
+    size = referenceNode.GetImageData().GetDimensions()
+    image = labelNode.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        return np.zeros(tuple(reversed(size)), np.uint8)
+    # voxel of the reference -> its RAS -> world -> RAS of the label map -> voxel of the label map
+    chain = vtk.vtkGeneralTransform()
+    chain.PostMultiply()
+    toRAS, toIJK, between = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4(), vtk.vtkGeneralTransform()
+    referenceNode.GetIJKToRASMatrix(toRAS)
+    labelNode.GetRASToIJKMatrix(toIJK)
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
+        referenceNode.GetParentTransformNode(), labelNode.GetParentTransformNode(), between
+    )
+    chain.Concatenate(toRAS)
+    chain.Concatenate(between)
+    chain.Concatenate(toIJK)
+    reslice = vtk.vtkImageReslice()
+    reslice.SetInputData(image)  # MRML image data always has unit spacing: its space is the voxel index
+    reslice.SetResliceTransform(chain)
+    reslice.SetInterpolationModeToNearestNeighbor()
+    reslice.SetBackgroundLevel(0)
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputOrigin(0, 0, 0)
+    reslice.SetOutputExtent(0, size[0] - 1, 0, size[1] - 1, 0, size[2] - 1)
+    reslice.Update()
+    scalars = vtk.util.numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
+    return (scalars.reshape(tuple(reversed(size))) != 0).astype(np.uint8)

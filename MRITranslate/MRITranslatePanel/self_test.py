@@ -1,0 +1,115 @@
+"""What the self test of the module checks, in Slicer and in the test host; it needs no main window and no view."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from MRITranslateLib import catalog
+from MRITranslateLib.errors import Cancelled, InputError
+
+from . import results
+from .jobs import TranslateJob
+from .scene import ijkToRAS
+
+SHAPE = (24, 64, 64)
+
+
+class SelfTest:
+    """A digital head goes through the worker, and the nodes that come out are looked at."""
+
+    logicClass = None
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        self.logic = self.logicClass()
+
+    def runTest(self):
+        for name in ("test_translate", "test_explain", "test_problems"):
+            self.setUp()
+            self.delayDisplay(name)
+            getattr(self, name)()
+
+    def test_translate(self):
+        scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
+        models = {model.name for model in catalog.list_models() if model.broken is None}
+        checkSynthetic(scan, self.logic.translate(scan, "t1_to_t2"), "T2", "110852")
+        if "t1_to_ct" in models:
+            node = self.logic.translate(scan, "t1_to_ct")
+            checkSynthetic(scan, node, "CT", "112031")
+            display = node.GetDisplayNode()
+            assert (display.GetWindow(), display.GetLevel()) == (100.0, 50.0)
+
+    def test_explain(self):
+        nodes = self.logic.loadPhantom(shape=SHAPE)
+        for options in ({"target": "region", "regionNode": nodes["labels"]}, {"target": "realism"}):
+            heatMap, levels = self.logic.explain(nodes["t1"], "t1_to_t2", **options)
+            checkPlace(nodes["t1"], heatMap)
+            checkPlace(nodes["t1"], levels)
+            display = heatMap.GetDisplayNode()
+            assert display.GetColorNodeID() == results.INFERNO
+            assert not display.GetAutoWindowLevel()
+            heat = slicer.util.arrayFromVolume(heatMap)
+            assert heat.min() >= 0
+            assert abs(heat.max() - 1) < 1e-5
+            assert levels.IsA("vtkMRMLLabelMapVolumeNode")
+            assert 1 <= slicer.util.arrayFromVolume(levels).max() <= 4
+            assert levels.GetDisplayNode().GetColorNode().GetNumberOfColors() == 5
+
+    def test_problems(self):
+        scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
+        constant = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.float32), name="Constant")
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        for node, model in ((None, "t1_to_t2"), (scan, "no_such_model"), (constant, "t1_to_t2")):
+            try:
+                self.logic.translate(node, model)
+            except InputError:
+                continue
+            raise AssertionError("What cannot be translated was not refused.")
+        assert isinstance(self._failureOf(scan, self.logic.cancel), Cancelled)
+        assert slicer.mrmlScene.GetNumberOfNodes() == count
+        assert isinstance(self._failureOf(scan, lambda: slicer.mrmlScene.RemoveNode(scan)), Cancelled)
+        assert not self.logic.running
+        assert slicer.mrmlScene.GetFirstNodeByName(syntheticName(scan, "T2")) is None
+
+    def _failureOf(self, scan, disturb):
+        """What a translation of `scan` ends with when it is disturbed right after its start."""
+        outcome = []
+        self.logic.start(
+            TranslateJob(scan, "t1_to_t2"), None, lambda node, warnings: outcome.append(node), outcome.append
+        )
+        disturb()
+        while not outcome:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+        return outcome[0]
+
+
+def syntheticName(scan, modality: str) -> str:
+    return f"{scan.GetName()} " + _("[synthetic {modality}]").format(modality=modality)
+
+
+def checkSynthetic(scan, node, modality: str, quantity: str) -> None:
+    """Name, place, units, window, provenance and content of a synthetic volume."""
+    assert node.GetName() == syntheticName(scan, modality)
+    checkPlace(scan, node)
+    assert node.GetVoxelValueQuantity().GetCodeValue() == quantity
+    assert not node.GetDisplayNode().GetAutoWindowLevel()
+    for key in ("Model", "Version", "WeightsSHA256", "SourceNodeID", "Parameters", "Date", "Notice"):
+        assert node.GetAttribute(results.PREFIX + key), key
+    array = slicer.util.arrayFromVolume(node)
+    assert np.isfinite(array).all()
+    assert array.max() > array.min()
+
+
+def checkPlace(scan, node) -> None:
+    """On the scan's own grid, under its transform, in a folder of the scan's study."""
+    assert np.abs(ijkToRAS(node) - ijkToRAS(scan)).max() < 1e-6
+    assert node.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
+    assert node.GetTransformNodeID() == scan.GetTransformNodeID()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+    assert hierarchy.GetItemParent(folder) == hierarchy.GetItemParent(hierarchy.GetItemByDataNode(scan))

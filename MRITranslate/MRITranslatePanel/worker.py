@@ -1,0 +1,281 @@
+"""The warm worker process as Slicer's event loop sees it: started on first use, one request at a time, never blocking.
+
+The worker is `python -m MRITranslateLib.service`; its protocol is `MRITranslateLib.service.messages`. QProcess reports
+its lines as they come. When the process dies for any reason, the request ends with one readable error and
+the next request starts a fresh process.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import shutil
+import sys
+import tempfile
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+import MRITranslateLib
+from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
+from MRITranslateLib.service import messages
+
+from .process_tree import killTree
+
+GRACE_MS = 5000
+"""Time that the worker has to obey a cancel message before its processes are killed."""
+QUIT_MS = 1500
+"""Time that an idle worker has to leave on its own when the application quits."""
+STDERR_LINES = 40
+
+
+class WorkerError(RuntimeError):
+    """The worker failed by no fault of the user; `details` holds the last lines it printed."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class _Request:
+    def __init__(self, request, onProgress, onResult, onError) -> None:
+        self.request = request
+        self.onProgress = onProgress
+        self.onResult = onResult
+        self.onError = onError
+        self.sent = False
+        self.cancelled = False
+
+
+class _Session:
+    """The life of one process: its QProcess, its private folder and what it has said so far."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="MRITranslate-")  # readable by its owner only
+        self.process = qt.QProcess()
+        self.lines = messages.LineBuffer()
+        self.errors = collections.deque(maxlen=STDERR_LINES)
+        self.ready = False
+        self.pid = 0
+
+    def start(self) -> None:
+        environment = qt.QProcessEnvironment.systemEnvironment()
+        library = os.path.dirname(os.path.dirname(os.path.abspath(MRITranslateLib.__file__)))
+        paths = [library, environment.value("PYTHONPATH", "")]
+        environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        environment.insert("PYTHONUNBUFFERED", "1")
+        self.process.setProcessEnvironment(environment)
+        self.process.start(sys.executable, ["-m", "MRITranslateLib.service", "--folder", self.folder])
+
+    def readErrors(self) -> None:
+        text = bytes(self.process.readAllStandardError().data()).decode("utf-8", "replace")
+        self.errors.extend(line for line in text.splitlines() if line.strip())
+
+    def kill(self) -> None:
+        pids = {self.pid, int(self.process.processId())} - {0}
+        for pid in pids:
+            killTree(pid)
+
+    def removeFolder(self) -> None:
+        # Windows refuses to delete files that are still mapped somewhere; the worker removes them when it ends.
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Worker:
+    """Requests to the worker process, one at a time; callbacks come from the event loop.
+
+    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, folder)`
+    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError.
+    """
+
+    def __init__(self) -> None:
+        self.graceMs = GRACE_MS
+        self._session = None
+        self._current = None
+        self._count = 0
+        self._grace = qt.QTimer()
+        self._grace.setSingleShot(True)
+        self._grace.connect("timeout()", self._onGraceOver)
+        slicer.app.connect("aboutToQuit()", self.stop)
+
+    @property
+    def busy(self) -> bool:
+        return self._current is not None
+
+    @property
+    def processId(self) -> int:
+        """The process id of the running worker, 0 if there is none."""
+        return self._session.pid or int(self._session.process.processId()) if self._session else 0
+
+    def checkFree(self) -> None:
+        """Raises InputError while a request is under way."""
+        if self.busy:
+            raise InputError(_("Another run is under way; wait for its end or cancel it."))
+
+    def folder(self) -> str:
+        """The folder for arrays to send with the next request. Starts the process if it is not running."""
+        if self._session is None:
+            self._start()
+        return self._session.folder
+
+    def request(self, method: str, params: dict, onProgress, onResult, onError) -> None:
+        """Send one request; see the class for the callbacks.
+
+        Raises:
+            InputError: Another request is under way, or the parameters break the protocol.
+        """
+        self.checkFree()
+        self._count += 1
+        request = messages.Request(f"r{self._count}", method, params)
+        request.line()  # says now, not later, if the parameters are wrong
+        self.folder()
+        self._current = _Request(request, onProgress, onResult, onError)
+        logging.info("MRITranslate: %s started", method)
+        if self._session.ready:
+            self._send()
+        else:
+            onProgress(0.0, _("Starting the computing process"), 0, 0, None)
+
+    def cancel(self) -> None:
+        """Ask the worker to stop; it is killed if it does not within `graceMs`. Without a request, nothing happens."""
+        if not self.busy or self._current.cancelled:
+            return
+        self._current.cancelled = True
+        if self._current.sent:
+            self._count += 1
+            cancel = messages.Request(f"r{self._count}", "cancel", {"id": self._current.request.id})
+            self._session.process.write(cancel.line())
+            self._grace.start(self.graceMs)
+        else:
+            self._fail(Cancelled(_("The run was cancelled.")))
+
+    def stop(self) -> None:
+        """End the process and remove its folder. A request under way ends as cancelled."""
+        session, self._session = self._session, None
+        self._grace.stop()
+        if session is not None:
+            session.process.blockSignals(True)
+            if self.busy or not session.ready:
+                session.kill()
+            session.process.closeWriteChannel()  # the end of its input tells the worker to leave
+            if not session.process.waitForFinished(QUIT_MS):
+                session.kill()
+                session.process.waitForFinished(QUIT_MS)
+            session.removeFolder()
+        if self.busy:
+            self._fail(Cancelled(_("The run was cancelled.")))
+
+    # The process reports
+
+    def _start(self) -> None:
+        session = _Session()
+        process = session.process
+        process.connect("readyReadStandardOutput()", lambda: self._onOutput(session))
+        process.connect("readyReadStandardError()", session.readErrors)
+        process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: self._onFinished(session, code))
+        process.connect("errorOccurred(QProcess::ProcessError)", lambda error: self._onError(session, error))
+        self._session = session
+        session.start()
+
+    def _send(self) -> None:
+        self._current.sent = True
+        self._session.process.write(self._current.request.line())
+
+    def _onOutput(self, session: _Session) -> None:
+        try:
+            for line in session.lines.feed(bytes(session.process.readAllStandardOutput().data())):
+                event = messages.parse_event(line)
+                if session is not self._session:  # stopped while it was speaking
+                    return
+                self._onEvent(session, event)
+        except messages.ProtocolError as error:
+            logging.error("MRITranslate: the worker broke the protocol: %s", error)
+            session.kill()  # what follows cannot be trusted; _onFinished tells the user
+
+    def _onEvent(self, session: _Session, event) -> None:
+        if event.event == "ready":
+            session.ready, session.pid = True, event.fields["pid"]
+            if self.busy and not self._current.sent:
+                self._send()
+            return
+        current = self._current
+        if current is None or event.id != current.request.id:
+            return  # the answer to a cancel message, or the end of a request that nobody waits for
+        if event.event == "progress":
+            fields = event.fields
+            current.onProgress(
+                fields["fraction"], fields["stage"], fields["done"], fields["total"], fields["remaining_s"]
+            )
+        elif event.event == "result":
+            result = messages.check_result(current.request.method, event.fields["result"])
+            self._end()
+            logging.info("MRITranslate: %s finished", current.request.method)
+            current.onResult(result, session.folder)
+        elif event.event == "error":
+            self._fail(self._error(event.fields["kind"], event.fields["message"], session))
+
+    def _error(self, kind: str, message: str, session: _Session) -> Exception:
+        if kind == "cancelled":
+            return Cancelled(_("The run was cancelled."))
+        if kind == "internal":
+            return WorkerError(message, "\n".join(session.errors))
+        return OutOfMemory(message) if kind == "memory" else InputError(message)
+
+    def _onFinished(self, session: _Session, code: int) -> None:
+        session.readErrors()
+        self._onOutput(session)
+        session.removeFolder()
+        if session is not self._session:
+            return
+        self._session = None
+        session.process.deleteLater()
+        if not self.busy:
+            return
+        if self._current.cancelled:
+            self._fail(Cancelled(_("The run was cancelled.")))
+        else:
+            message = _(
+                "The computing process ended unexpectedly (code {code}), perhaps for lack of memory; run it again, "
+                "with a smaller volume if this repeats."
+            ).format(code=code)
+            self._fail(WorkerError(message, "\n".join(session.errors)))
+
+    def _onError(self, session: _Session, error) -> None:
+        if int(error) != 0:  # all but FailedToStart are followed by finished()
+            return
+        session.removeFolder()
+        if session is self._session:
+            self._session = None
+            if self.busy:
+                message = _("The computing process could not be started; reinstall the MRITranslate extension.")
+                self._fail(WorkerError(message, session.process.errorString()))
+
+    def _onGraceOver(self) -> None:
+        if self.busy and self._session is not None:
+            logging.warning("MRITranslate: the worker did not stop in time and is killed")
+            self._session.kill()
+
+    def _end(self):
+        self._grace.stop()
+        current, self._current = self._current, None
+        return current
+
+    def _fail(self, error: Exception) -> None:
+        current = self._end()
+        logging.info("MRITranslate: %s ended (%s)", current.request.method, type(error).__name__)
+        if isinstance(error, WorkerError) and error.details:
+            logging.debug("MRITranslate: the worker's last lines:\n%s", error.details)
+        current.onError(error)
+
+
+_shared = None
+
+
+def sharedWorker() -> Worker:
+    """The worker of this application: the panel, the console and self tests keep one process warm together."""
+    global _shared
+    if _shared is None:
+        _shared = Worker()
+    return _shared
