@@ -24,6 +24,7 @@ from .volume import check_volume, same_grid
 
 _BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
 _LEVELS = ((0.50, "strongest 50 %"), (0.75, "strongest 25 %"), (0.90, "strongest 10 %"), (0.97, "strongest 3 %"))
+_LEVEL_NAMES = ["little or none", *(name for _, name in _LEVELS)]
 _FAINT = 0.01
 """Below this part of the maximum a voxel belongs to no level: interpolation leaves tails."""
 
@@ -67,7 +68,7 @@ class Explanation:
         heatmap: float32, 0..1; 1 is the volume's maximum of `raw`, and what lowers the target is 0.
         raw: float32, the signed map before that. Slices that the target does not touch are 0.
         levels: uint8 labels 0..4: quantiles of the heat map's voxels above 1 % of its maximum.
-        level_names: Names of the labels 1 to 4.
+        level_names: Names of the labels 0 to 4.
         warnings: Sentences for people.
         provenance: Model, method, layer, software, date, notice.
     """
@@ -137,7 +138,7 @@ def explain(
     }
     if progress is not None:
         progress(1.0, "Done", len(question.slices), len(question.slices))
-    return Explanation(heatmap, raw, _levels(heatmap), [text for _, text in _LEVELS], warnings, facts)
+    return Explanation(heatmap, raw, _levels(heatmap), list(_LEVEL_NAMES), warnings, facts)
 
 
 class _Question:

@@ -8,7 +8,8 @@ stay in the folder, and sizes, names, shapes and hashes are compared before memo
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -41,12 +42,10 @@ class Package:
         self.folder = Path(folder).resolve()
         self.card = _read_card(self.folder)
         self._networks: dict[tuple[str, str], nn.Module] = {}
-        _check_fit(self.card)
-        for name, network in self._parts().items():
+        self._shapes = _shapes(self.card)
+        for name, shapes in self._shapes.items():
             file = self.card.files[name]
-            tensors.check_file(
-                self.folder / name, file.bytes, file.sha256, _shapes(network, self.card.name), self.card.name
-            )
+            tensors.check_file(self.folder / name, file.bytes, file.sha256, shapes, self.card.name)
 
     @property
     def weights_sha256(self) -> str:
@@ -90,15 +89,8 @@ class Package:
         """
         for name in ("README.md", "LICENSE"):
             tensors.open_regular(self.folder / name, self.card.name).close()
-        for name in self._parts():
+        for name in self._shapes:
             self._load(name)
-
-    def _parts(self) -> dict[str, NetworkCard]:
-        """The networks of the package by the file of their weights."""
-        parts = {WEIGHTS: self.card.network}
-        if self.card.discriminator is not None:
-            parts[DISCRIMINATOR] = self.card.discriminator
-        return parts
 
     def _network(self, name: str, device: str | torch.device) -> nn.Module:
         key = (name, str(torch.device(device)))
@@ -107,11 +99,11 @@ class Package:
         return self._networks[key]
 
     def _load(self, name: str) -> nn.Module:
-        card, file, where = self._parts()[name], self.card.files[name], self.card.name
-        state = tensors.read_state(self.folder / name, file.bytes, file.sha256, _shapes(card, where), where)
+        file, where = self.card.files[name], self.card.name
+        state = tensors.read_state(self.folder / name, file.bytes, file.sha256, self._shapes[name], where)
         # Building draws random numbers; the caller's stream must not depend on when a package is loaded.
         with torch.random.fork_rng(devices=[]):
-            network = _build(card, where)
+            network = _build(_parts(self.card)[name], where)
         # Only whole-number buffers can be missing: the names were compared before. They keep their built value.
         network.load_state_dict(state, strict=False)
         return network.eval().requires_grad_(False)
@@ -154,20 +146,19 @@ def write_package(
         InputError: The folder cannot be written.
     """
     target = Path(folder).resolve()
-    parts = {"weights": (WEIGHTS, card.network)}
-    if card.discriminator is not None:
-        parts["discriminator"] = (DISCRIMINATOR, card.discriminator)
-    if set(weights) != set(parts):
+    wanted = {name.removesuffix(".safetensors"): name for name in _parts(card)}
+    if set(weights) != set(wanted):
         raise PackageError(
-            f'Give state dicts for exactly {", ".join(parts)}: that is what the card of "{card.name}" names.'
+            f'Give state dicts for exactly {", ".join(wanted)}: that is what the card of "{card.name}" names.'
         )
     for text, what in ((licence_text, "licence"), (readme, "README")):
         if not text.strip():
             raise PackageError(f'The {what} of "{card.name}" is empty; a package states its terms and its use.')
+    shapes = _shapes(card)
     with new_package_folder(target) as temporary:
         files = {}
-        for key, (name, network) in parts.items():
-            size, digest = tensors.write_state(weights[key], temporary / name, _shapes(network, card.name), card.name)
+        for key, name in wanted.items():
+            size, digest = tensors.write_state(weights[key], temporary / name, shapes[name], card.name)
             files[name] = FileCard(sha256=digest, bytes=size)
         text = card.model_copy(update={"files": files}).model_dump_json(indent=2)
         for name, content in (("model.json", text), ("LICENSE", licence_text), ("README.md", readme)):
@@ -176,57 +167,47 @@ def write_package(
     return target
 
 
-class new_package_folder:  # noqa: N801 - used as a context manager function
-    """Context: an empty folder beside `target` that takes its place when the block succeeds and vanishes when it fails.
+@contextmanager
+def new_package_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that takes its place when the block succeeds and vanishes when it fails.
 
     Raises:
         InputError: The place cannot be written, or holds something that is not a package.
     """
+    if target.exists() and not (target / "model.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f'"{target}" exists and is not a model package; choose another folder.')
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-writing-", dir=target.parent))
+        yield temporary
+        _put_in_place(temporary, target)
+    except OSError as error:
+        raise InputError(
+            f'"{target}" cannot be written ({error.strerror}); free space or choose another folder.'
+        ) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
 
-    def __enter__(self) -> Path:
-        target = self._target
-        if target.exists() and not (target / "model.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f'"{target}" exists and is not a model package; choose another folder.')
+def _put_in_place(temporary: Path, target: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o777 & ~umask)  # mkdtemp gives 0700
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    try:
+        os.rename(target, old / "package")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-writing-", dir=target.parent))
-        except OSError as error:
-            raise InputError(
-                f'"{target.parent}" cannot be written ({error.strerror}); choose another folder.'
-            ) from None
-        return self._temporary
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if kind is None:
-                self._put_in_place()
-        finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise InputError(
-                f'"{self._target}" cannot be written ({error.strerror}); free space or choose another folder.'
-            ) from None
-
-    def _put_in_place(self) -> None:
-        umask = os.umask(0)
-        os.umask(umask)
-        self._temporary.chmod(0o777 & ~umask)  # mkdtemp gives 0700
-        old = None
-        if self._target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{self._target.name}-old-", dir=self._target.parent))
-            os.replace(self._target, old / "package")
-        try:
-            os.rename(self._temporary, self._target)
+            os.rename(temporary, target)
         except OSError:
-            if old is not None:
-                os.rename(old / "package", self._target)
+            os.rename(old / "package", target)
             raise
-        finally:
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_card(folder: Path) -> Card:
@@ -269,34 +250,39 @@ def _build(card: NetworkCard, where: str) -> nn.Module:
     return network
 
 
-def _shapes(card: NetworkCard, where: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's floating-point tensors, from a network without memory (PyTorch's meta device)."""
-    with torch.device("meta"):
-        network = _build(card, where)
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+def _shapes(card: Card) -> dict[str, tensors.Shapes]:
+    """For each weights file of a card the names and shapes that its network gives it.
 
-
-def _check_fit(card: Card) -> None:
-    """Send shapes without values through the networks: do they take the slices that the card's grid gives?
+    The networks are built without memory (PyTorch's meta device), and shapes without values are sent through them: they
+    must take the slices that the card's grid gives, and answer in kind.
 
     Raises:
-        PackageError: They do not.
+        PackageError: As `_build`, or a network does not fit the grid.
     """
     multiple = card.grid.size_multiple
     size = -(-_PROBE_PIXELS // multiple) * multiple
-    parts = [(card.network, card.grid.context, True)]
-    if card.discriminator is not None:
-        parts.append((card.discriminator, card.grid.context + 1, False))
-    for network, channels, same_size in parts:
-        try:
-            with torch.device("meta"), torch.inference_mode():
-                shape = tuple(_build(network, card.name).eval()(torch.empty(1, channels, size, size)).shape)
-        except (RuntimeError, ValueError, TypeError) as error:
-            if isinstance(error, PackageError):
-                raise
-            shape = ()
-        if len(shape) != 4 or shape[1] != 1 or (same_size and shape[2:] != (size, size)):
+    shapes = {}
+    for name, part in _parts(card).items():
+        judge = name == DISCRIMINATOR
+        with torch.device("meta"), torch.inference_mode():
+            network = _build(part, card.name).eval()
+            try:
+                answer = tuple(network(torch.empty(1, card.grid.context + judge, size, size)).shape)
+            except (RuntimeError, ValueError, TypeError):
+                answer = ()
+        if len(answer) != 4 or answer[1] != 1 or (answer[2:] == (size, size)) == judge:
             raise PackageError(
-                f'The network "{network.name}" of "{card.name}" does not fit the grid on its card '
+                f'The network "{part.name}" of "{card.name}" does not fit the grid on its card '
                 f"({card.grid.context} slices as channels, sizes in multiples of {multiple}); get the package again."
             )
+        state = network.state_dict()
+        shapes[name] = {key: tuple(tensor.shape) for key, tensor in state.items() if tensor.is_floating_point()}
+    return shapes
+
+
+def _parts(card: Card) -> dict[str, NetworkCard]:
+    """The networks of a card by the file of their weights."""
+    parts = {WEIGHTS: card.network}
+    if card.discriminator is not None:
+        parts[DISCRIMINATOR] = card.discriminator
+    return parts

@@ -1,0 +1,73 @@
+"""Small model packages for tests: real files of real networks, and a card whose domain any head scan meets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from MRITranslateLib import networks
+from MRITranslateLib.card import Card, parse_card
+from MRITranslateLib.package import write_package
+
+State = dict[str, torch.Tensor]
+
+CARD: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "tiny",
+    "version": "1.0.0",
+    "title": "Tiny T1 to T2",
+    "source": "T1",
+    "target": "T2",
+    "network": {"name": "resnet9", "parameters": {"width": 4, "blocks": 2}},
+    "discriminator": {"name": "patchgan", "parameters": {"width": 4}},
+    "grid": {"plane": "axial", "spacing_mm": [1.0, 1.0], "context": 1, "size_multiple": 16},
+    "intensity": {"source": {"name": "foreground_median"}, "target": {"name": "foreground_median"}},
+    "licence": {"weights": "Apache-2.0", "data": "none: random weights"},
+    "training": {
+        "data": "none: random weights",
+        "subjects": ["s1", "s2"],
+        "validation_subjects": ["s3"],
+        "epochs": 1,
+        "steps": 10,
+        "loss": "L1",
+        "date": "2026-01-01",
+    },
+    "scores": [
+        {"family": "phantom", "subjects": ["s3"], "protocol": "plain, whole volume", "metrics": {"psnr": 23.456}}
+    ],
+    "domain": {
+        "field_of_view_mm": [[5, 600], [5, 600], [1, 600]],
+        "spacing_mm": [[0.1, 12], [0.1, 12], [0.1, 12]],
+    },
+    "intended_use": "Tests of the software.",
+    "limits": ["Its weights are random.", "It knows no lesions."],
+}
+
+
+def card(**changes: Any) -> Card:
+    """The card above with some top-level entries replaced."""
+    return parse_card(json.dumps({**CARD, **changes}), "tiny")
+
+
+def random_state(name: str, parameters: dict[str, Any], seed: int = 1) -> State:
+    """A network's fresh state moved a little, as training would."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = networks.build(name, parameters).state_dict()
+        return {
+            key: value + 0.05 * torch.randn_like(value) if value.is_floating_point() else value
+            for key, value in state.items()
+        }
+
+
+def tiny_package(folder: Path, change: Callable[[dict[str, State]], None] | None = None, **changes: Any) -> Path:
+    """Write a package with random weights to `folder`; `change` may alter its state dicts, `changes` its card."""
+    made = card(**changes)
+    states = {"weights": random_state(made.network.name, dict(made.network.parameters))}
+    if made.discriminator is not None:
+        states["discriminator"] = random_state(made.discriminator.name, dict(made.discriminator.parameters), 2)
+    if change is not None:
+        change(states)
+    return write_package(folder, made, states, "Apache-2.0\n", "# Tiny\n\nFor tests.\n")
