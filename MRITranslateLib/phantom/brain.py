@@ -28,7 +28,6 @@ PAIRED: tuple[tuple[str, int, Ellipsoid | Tube], ...] = (
     ("accumbens", DEEP_GREY, Ellipsoid((10.0, 12.0, -6.0), (5.0, 6.0, 4.0))),
     ("putamen", DEEP_GREY, Ellipsoid((26.5, 3.0, 1.0), (5.0, 16.0, 10.5))),
     ("thalamus", DEEP_GREY, Ellipsoid((10.5, -18.5, 7.5), (8.5, 14.5, 9.0))),
-    ("claustrum", GREY, Ellipsoid((34.5, 2.0, 0.0), (0.9, 15.0, 11.0))),
     ("amygdala", GREY, Ellipsoid((23.0, -4.0, -19.0), (7.5, 7.5, 7.0))),
     ("hippocampus", GREY, Tube(((25.0, -12.0, -20.0), (29.0, -22.0, -15.0), (28.0, -34.0, -6.0)), (5.2, 4.6, 3.2))),
 )
@@ -40,7 +39,7 @@ def cavity_distance(x: Array, y: Array, z: Array) -> Array:
     # The vault is taller above the axis than the floor of the anterior fossa is deep below it, and broadest behind the middle.
     up = z - 13.0
     height = np.where(up > 0, np.float32(1 / 67.0), np.float32(1 / 41.5))
-    breadth = np.float32(1 / 70.0) * (1.0 + 0.0016 * np.maximum(y + 10.0, 0.0) + 0.0008 * np.maximum(-50.0 - y, 0.0))
+    breadth = np.float32(1 / 70.0) * (1.0 + 1.3e-5 * (y + 28.0) ** 2)
     u, v, w = side * breadth, (y + 17.0) * np.float32(1 / 90.5), up * height
     # Exponent 2.3 instead of 2: the vault is fuller than an ellipsoid; its floor is nearly flat.
     flat = np.where(up > 0, np.float32(2.3), np.float32(4.5))
@@ -49,10 +48,10 @@ def cavity_distance(x: Array, y: Array, z: Array) -> Array:
     slope = np.sqrt((u * breadth) ** 2 + (v * np.float32(1 / 90.5)) ** 2 + (w * height) ** 2) / np.maximum(scaled, 0.05)
     vault = np.maximum((scaled - 1.0) / np.maximum(slope, np.float32(0.006)), np.float32(-60.0))
     middle = Ellipsoid((40.0, -10.0, -26.0), (26.0, 35.0, 25.0)).distance(side, y, z)
-    posterior = Ellipsoid((0.0, -61.0, -37.0), (57.0, 43.0, 30.0)).distance(x, y, z)
-    stem = Tube(((0.0, -18.0, -20.0), (0.0, -34.0, -48.0), (0.0, -45.0, -72.0)), (15.0, 17.0, 14.0)).distance(x, y, z)
+    posterior = Ellipsoid((0.0, -60.0, -36.0), (60.0, 45.0, 31.0)).distance(x, y, z)
+    stem = Tube(((0.0, -18.0, -20.0), (0.0, -34.0, -48.0), (0.0, -45.0, -72.0)), (15.0, 16.0, 11.0)).distance(x, y, z)
     result = smooth_union(np.asarray(vault, np.float32), middle, 9.0)
-    result = smooth_union(result, posterior, 10.0)
+    result = smooth_union(result, posterior, 20.0)
     result = smooth_union(result, stem, 8.0)
     # The petrous ridges, the lesser wings and the body of the sphenoid with the clivus stand into the cavity.
     ridge = Tube(((64.0, -32.0, -43.0), (38.0, -27.0, -41.0), (14.0, -14.0, -42.0)), (8.0, 7.5, 4.0)).distance(side, y, z)
@@ -181,8 +180,8 @@ def paint_cerebellum(canvas: Canvas, subject: Subject, cavity: Array, limit: Arr
         return
     x, y, z = canvas.coordinates(where)
     side = np.abs(x)
-    hull = Ellipsoid((25.0, -63.0, -38.0), (30.0, 32.0, 24.0)).distance(side, y, z)
-    hull = smooth_union(hull, Ellipsoid((0.0, -62.0, -31.0), (13.0, 24.0, 21.0)).distance(x, y, z), 7.0)
+    hull = Ellipsoid((25.0, -64.0, -38.0), (33.0, 36.0, 28.0)).distance(side, y, z)
+    hull = smooth_union(hull, Ellipsoid((0.0, -66.0, -35.0), (15.0, 27.0, 25.0)).distance(x, y, z), 7.0)
     hull = np.maximum(hull, z - tentorium_height(x, y) + np.float32(1.5 + 0.6 * subject.gap))
     hull = np.maximum(hull, cavity[where] + np.float32(1.0 + 0.6 * subject.gap))
     chosen = hull < canvas.width
@@ -217,7 +216,8 @@ def fissure_distance(x: Array, y: Array, z: Array, side: Array) -> Array:
     sheet = np.sqrt(vertical**2 + np.maximum(38.0 - side, 0.0) ** 2 + along**2)
     spread = np.maximum(np.abs(z - (level + 4.0)) - 11.0, 0.0)
     beyond = np.maximum(np.maximum(y - 20.0, -22.0 - y), 0.0)
-    insula = np.sqrt((side - 38.0) ** 2 + spread**2 + beyond**2)
+    wall = side - 39.0 + 0.006 * (y + 1.0) ** 2 + 0.008 * (z - 3.0) ** 2
+    insula = np.sqrt(wall**2 + spread**2 + beyond**2)
     return np.asarray(np.minimum(sheet, insula), np.float32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas
-from .shapes import Array, Ellipsoid, Tube, smooth_union
+from .shapes import Array, Ellipsoid, Tube, smooth_step, smooth_union
 from .skull import bone, foam
 from .subject import Subject
 from .tissue import AIR, CORTICAL, CSF, DURA, FAT, LENS, MARROW, MUCOSA, MUSCLE, SKIN, TOOTH, VITREOUS, WHITE
@@ -23,12 +23,14 @@ def outer_distance(canvas: Canvas, subject: Subject, cranium: Array) -> Array:
     brow = Tube(((46.0, 64.0, -22.0), (16.0, 74.0, -22.0), (0.0, 76.0, -24.0)), (9.0, 10.0, 10.0)).distance(side, y, z)
     cheek = Tube(((60.0, 30.0, -54.0), (44.0, 58.0, -60.0)), (13.0, 15.0)).distance(side, y, z)
     face = smooth_union(face, smooth_union(brow, cheek, 10.0), 12.0)
+    parotid = Ellipsoid((52.0, -8.0, -66.0), (22.0 * width, 30.0, 36.0)).distance(side, y, z)
+    face = smooth_union(face, parotid, 12.0)
     nose = Tube(((0.0, 84.0, -38.0), (0.0, 101.0 * front, -62.0), (0.0, 98.0 * front, -70.0)), (5.0, 7.5, 9.0)).distance(x, y, z)
     wing = Ellipsoid((9.0, 91.0 * front, -71.0), (7.0, 9.0, 6.5)).distance(side, y, z)
     face = smooth_union(face, smooth_union(nose, wing, 5.0), 7.0)
     lips = Ellipsoid((0.0, 80.0 * front, -93.0), (24.0, 10.0, 9.0)).distance(x, y, z)
     face = smooth_union(face, lips, 8.0)
-    ear = Ellipsoid((87.0, -32.0, -46.0), (6.5, 17.0, 29.0)).distance(side - 0.25 * np.maximum(-(y + 32.0), 0.0), y, z)
+    ear = Ellipsoid((79.0, -30.0, -46.0), (5.5, 16.0, 29.0)).distance(side + 0.45 * (y + 22.0), y, z)
     # The neck: an elliptic column that leans forward as it rises.
     centre = -30.0 + 0.08 * (z + 80.0)
     radius = np.sqrt((x * np.float32(1 / 57.0)) ** 2 + ((y - centre) * np.float32(1 / 62.0)) ** 2)
@@ -43,7 +45,7 @@ def paint_orbits(canvas: Canvas, subject: Subject, skin: Array, cavity: Array) -
     behind_skin = canvas.inside(np.maximum(skin + np.float32(1.5), np.float32(1.6) - cavity))
     for side in (1, -1):
         draw = subject.generator(f"eye/{side}")
-        cx, cy, cz = np.array((32.0, 60.0, -37.0)) + draw.normal(0.0, 0.8, size=3)
+        cx, cy, cz = np.array((31.5, 56.5, -37.0)) + draw.normal(0.0, 0.8, size=3)
         radius = float(12.6 * np.exp(subject.generator("eye").normal(0.0, 0.03)))
         lens = Ellipsoid((cx, cy + 0.66 * radius, cz), (4.8, 2.2, 4.8))
         canvas.solid(LENS, lens, side)
@@ -68,20 +70,16 @@ def paint_airway(canvas: Canvas, subject: Subject) -> None:
     canvas.solid(MUCOSA, Ellipsoid((float(septum), 56.0, -58.0), (1.4, 34.0, 22.0)))
     for side in (1, -1):
         draw = subject.generator(f"sinus/{side}")
-        for height, radius in ((-49.0, 2.2), (-58.0, 3.0), (-69.0, 3.8)):
+        for height, radius in ((-49.0, 2.6), (-58.0, 3.9), (-69.0, 5.0)):
             swelling = float(np.exp(draw.normal(0.0, 0.15)))
-            canvas.solid(MUCOSA, Tube(((7.2, 76.0, height), (8.0, 40.0, height)), (radius * swelling,) * 2, flatten=1.25), side)
-        passage = Ellipsoid((5.5, 54.0, -60.0), (7.0, 32.0, 19.0))
+            canvas.solid(MUCOSA, Tube(((7.2, 76.0, height), (8.0, 40.0, height)), (0.7 * radius * swelling, radius * swelling), flatten=1.3), side)
+        passage = Ellipsoid((5.5, 52.0, -60.0), (6.6, 30.0, 18.0))
         canvas.solid(AIR, subject.vary("nasal passage", passage, side, shift=0.4), side, walls=((MUCOSA, 1.0), (CORTICAL, 1.9)))
         canvas.solid(AIR, Tube(((6.0, 98.0, -79.0), (6.0, 84.0, -70.0)), (3.4, 4.2)), side)
         maxillary = Ellipsoid((27.0, 51.0, -66.0), (12.5 * size, 15.5 * size, 16.0 * size))
         lining = float(np.clip(draw.exponential(0.7), 0.4, 4.0))
         maxillary = subject.vary("maxillary sinus", maxillary, side)
         canvas.solid(AIR, maxillary, side, walls=((MUCOSA, lining), (CORTICAL, lining + 1.5)))
-        if draw.uniform() < 0.88:
-            frontal_size = float(np.clip(draw.normal(1.0, 0.25), 0.4, 1.5)) * size
-            frontal = Ellipsoid((10.0, 78.0, -20.0), (10.0 * frontal_size, 4.4, 11.0 * frontal_size))
-            canvas.solid(AIR, subject.vary("frontal sinus", frontal, side), side, walls=((MUCOSA, 0.5), (CORTICAL, 2.2)))
         sphenoid = Ellipsoid((7.0, 10.0, -38.0), (7.0 * size, 11.0 * size, 9.0 * size))
         canvas.solid(AIR, subject.vary("sphenoid sinus", sphenoid, side, size=0.15), side, walls=((MUCOSA, 0.5), (CORTICAL, 1.6)))
         foam(canvas, subject, Ellipsoid((8.5, 45.0, -41.0), (6.5, 19.0, 9.0)), side, 0.0)
@@ -102,7 +100,7 @@ def arch_distance(canvas: Canvas, where: tuple[slice, slice, slice], back: float
     return np.asarray(distance, np.float32), np.asarray(np.arctan2(u, v) * np.float32(0.5 * (width + length)), np.float32)
 
 
-def paint_jaws(canvas: Canvas, subject: Subject, grain: Array) -> None:
+def paint_jaws(canvas: Canvas, subject: Subject, skin: Array, grain: Array) -> None:
     """Teeth, alveolar processes, palate and mandible, cheek bones and their arches."""
     draw = subject.generator("jaws")
     missing = draw.uniform(size=16) < 0.03 + 0.25 * subject.age**2
@@ -130,6 +128,7 @@ def paint_jaws(canvas: Canvas, subject: Subject, grain: Array) -> None:
         body = np.hypot(across * np.float32(1.15), np.maximum(np.abs(canvas.z[where] + 116.0) - 6.0, 0.0)) - np.float32(5.8)
         inner = canvas.inside((body + 1.9).astype(np.float32)) * np.clip(0.8 + 0.15 * grain[where], 0.3, 1.0)
         canvas.nested(((MARROW, inner.astype(np.float32)), (CORTICAL, canvas.inside(body.astype(np.float32)))), where)
+    deep = canvas.inside(skin + np.float32(14.0))
     bone(canvas, Ellipsoid((0.0, 50.0, -80.0), (25.0, 27.0, 2.6)), 1, grain, 1.2)
     for side in (1, -1):
         ramus = Tube(((46.0, 8.0, -112.0), (50.0, 2.0, -80.0), (52.0, -9.0, -54.0)), (6.5, 7.5, 6.0), flatten=1.7)
@@ -142,7 +141,7 @@ def paint_jaws(canvas: Canvas, subject: Subject, grain: Array) -> None:
         rim = Tube(((49.0, 52.0, -40.0), (47.0, 60.0, -24.0), (30.0, 70.0, -18.0), (12.0, 73.0, -22.0)), (4.0, 4.5, 4.5, 5.0))
         bone(canvas, subject.vary("orbital rim", rim, side), side, grain, 2.0)
         bone(canvas, Tube(((12.0, 71.0, -34.0), (16.0, 70.0, -56.0), (22.0, 68.0, -76.0)), (3.0, 3.0, 5.0)), side, grain, 1.5)
-        canvas.solid(CORTICAL, ORBIT_WALL, side)
+        canvas.solid(CORTICAL, ORBIT_WALL, side, limit=deep)
     bone(canvas, Tube(((0.0, 74.0, -24.0), (0.0, 80.0, -36.0), (0.0, 88.0, -48.0)), (5.0, 4.0, 2.4)), 1, grain, 1.6)
 
 
@@ -193,7 +192,8 @@ def paint_soft_tissue(canvas: Canvas, subject: Subject, skin: Array, fascia: Arr
             canvas.solid(MUSCLE, subject.vary(name, shape, side, shift=1.5, size=0.12), side, limit=under_skin)
     # What is left between the named parts: gland and small muscles near the airway, fat elsewhere.
     near = np.exp(-((canvas.x / 34.0) ** 2) - ((canvas.y - 14.0) / 46.0) ** 2)
-    filling = np.clip(0.5 + (fascia + 2.2 * near - np.float32(1.0)) * np.float32(2.0 / max(canvas.width, 0.7)), 0.0, 1.0)
-    canvas.paint(MUSCLE, (filling * canvas.inside(skin + np.float32(7.0))).astype(np.float32))
+    planes = np.abs(fascia) + 0.8 * near - np.float32(0.34)
+    filling = np.clip(0.5 + planes * np.float32(3.0 / max(canvas.width, 0.7)), 0.0, 1.0)
+    canvas.paint(MUSCLE, (filling * smooth_step(-canvas.z, 22.0, 40.0) * canvas.inside(skin + np.float32(8.0) + 2.5 * fascia)).astype(np.float32))
     # Ears and nose are cartilage and skin; elsewhere fat lies under two mm of skin.
     canvas.nested(((FAT, canvas.inside(skin + np.float32(1.9))), (SKIN, canvas.inside(skin))))

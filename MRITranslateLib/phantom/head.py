@@ -18,7 +18,7 @@ from .fields import WaveField
 from .shapes import Ellipsoid
 from .signal import CONTRASTS, DEFAULTS, Acquisition, randomised_acquisition, randomised_tissues, tissue_signal
 from .skull import paint_air_cells, paint_base, paint_scalp_muscle, paint_skull, wrapping
-from .subject import Subject
+from .subject import DEFORMATION_MM, Subject
 from .tissue import AIR, LESION, TISSUES, WHITE, Tissue
 
 FIELD_OF_VIEW_MM = (240.0, 240.0, 180.0)
@@ -131,11 +131,11 @@ def paint_head(canvas: Canvas, subject: Subject, relief: Array, grain: Array, fa
     skin = outer_distance(canvas, subject, cranium)
     paint_orbits(canvas, subject, skin, cavity)
     paint_airway(canvas, subject)
-    paint_air_cells(canvas, subject)
+    paint_air_cells(canvas, subject, cavity, wrap, skin)
     paint_brain(canvas, subject, cavity, lesions)
     paint_skull(canvas, cavity, wrap, grain)
     paint_base(canvas, subject, grain)
-    paint_jaws(canvas, subject, grain)
+    paint_jaws(canvas, subject, skin, grain)
     paint_neck(canvas, subject, grain)
     paint_scalp_muscle(canvas, cavity, wrap)
     paint_soft_tissue(canvas, subject, skin, fascia)
@@ -155,7 +155,7 @@ def block_fractions(subject: Subject, grid: Grid, start: tuple[int, int, int], s
     shape = (int(size[0]), int(size[1]), int(size[2]))
     index = [np.arange(count, dtype=np.float32) for count in shape]
     position = subject.waves["deformation"].on_grid(matrix, offset, shape)
-    position *= np.float32(2.4)
+    position *= np.float32(DEFORMATION_MM)
     reach = float(np.abs(position).max())
     for axis in range(3):
         position[axis] += np.float32(offset[axis])

@@ -49,7 +49,7 @@ class Acquisition:
 CONTRASTS: tuple[str, ...] = ("t1", "t2", "flair", "pd")
 
 DEFAULTS: Mapping[str, Acquisition] = {
-    "t1": Acquisition("spin_echo", tr=500.0, te=12.0),
+    "t1": Acquisition("gradient_echo", tr=18.0, te=5.0, flip=27.0),
     "t2": Acquisition("turbo_spin_echo", tr=4500.0, te=100.0),
     "flair": Acquisition("inversion_recovery", tr=9000.0, te=120.0, ti=2400.0),
     "pd": Acquisition("turbo_spin_echo", tr=3000.0, te=15.0),

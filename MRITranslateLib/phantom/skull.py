@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Canvas
 from .shapes import Array, Ellipsoid, Tube, smooth_step
 from .subject import Subject
-from .tissue import AIR, CORTICAL, MARROW, MUCOSA, MUSCLE
+from .tissue import AIR, CORTICAL, MARROW, MUCOSA, MUSCLE, SKIN
 
 
 @dataclass
@@ -29,13 +29,15 @@ def wrapping(canvas: Canvas, subject: Subject, relief: Array) -> Wrapping:
     # Thin squama of the temporal bone, thick occiput and forehead.
     temple = np.exp(-(((y + 5.0) / 36.0) ** 2) - ((z + 12.0) / 26.0) ** 2) * smooth_step(side, 30.0, 58.0)
     occiput = np.exp(-(((y + 108.0) / 22.0) ** 2) - ((z + 28.0) / 28.0) ** 2)
-    skull = np.float32(subject.skull) * (1.0 + 0.16 * relief[0] - 0.52 * temple + 0.30 * occiput)
+    skull = np.float32(subject.skull) * (1.0 + 0.12 * relief[0] - 0.52 * temple + 0.30 * occiput)
     base = smooth_step(-z, 22.0, 50.0) * (1.0 - occiput)
     skull *= 1.0 - 0.35 * base
-    temporalis = np.exp(-(((y - 4.0) / 30.0) ** 2) - ((z + 8.0) / 27.0) ** 2) * smooth_step(side, 30.0, 55.0)
+    glabella = np.exp(-((x / 26.0) ** 2) - ((z + 15.0) / 15.0) ** 2) * smooth_step(y, 35.0, 60.0)
+    skull += np.float32(7.0 * subject.sinuses) * glabella
+    temporalis = np.exp(-(((y - 2.0) / 36.0) ** 2) - ((z + 14.0) / 32.0) ** 2) * smooth_step(side, 30.0, 60.0)
     nape = np.exp(-(((y + 92.0) / 26.0) ** 2) - ((z + 62.0) / 24.0) ** 2)
-    muscle = 11.0 * temporalis * (1.0 + 0.15 * relief[2]) + 13.0 * nape
-    scalp = np.float32(subject.scalp) * (1.0 + 0.16 * relief[1]) * (1.0 - 0.25 * temporalis)
+    muscle = 8.0 * temporalis * (1.0 + 0.15 * relief[2]) + 13.0 * nape
+    scalp = np.float32(subject.scalp) * (1.0 + 0.12 * relief[1]) * (1.0 - 0.25 * temporalis)
     crown = np.exp(-((x / 60.0) ** 2) - ((y + 25.0) / 60.0) ** 2) * smooth_step(z, 45.0, 85.0)
     scalp *= 1.0 - 0.15 * crown
     return Wrapping(
@@ -46,16 +48,36 @@ def wrapping(canvas: Canvas, subject: Subject, relief: Array) -> Wrapping:
     )
 
 
-def paint_air_cells(canvas: Canvas, subject: Subject) -> None:
-    """Ear canals, middle ears and the mastoid: a foam of air cells with bony walls."""
+def paint_air_cells(canvas: Canvas, subject: Subject, cavity: Array, wrap: Wrapping, skin: Array) -> None:
+    """Ear canals, middle ears, the mastoid (a foam of air cells with bony walls) and the frontal sinuses."""
+    under_skin = canvas.inside(skin)
     for side in (1, -1):
         draw = subject.generator(f"mastoid/{side}")
-        canal = Tube(((96.0, -25.0, -47.0), (76.0, -23.0, -46.0), (54.0, -22.0, -44.0)), (4.4, 3.2, 2.8))
-        canvas.solid(AIR, subject.vary("ear canal", canal, side), side, walls=((MUCOSA, 0.7), (CORTICAL, 2.6)))
+        # The outer half of the canal is cartilage, the inner half bone.
+        outer = Tube(((96.0, -25.0, -47.0), (76.0, -23.0, -46.0), (64.0, -22.0, -45.0)), (4.4, 3.4, 3.0))
+        inner = Tube(((66.0, -22.0, -45.0), (53.0, -22.0, -44.0)), (3.0, 2.8))
+        canvas.solid(AIR, outer, side, limit=under_skin, walls=((SKIN, 1.5),))
+        canvas.solid(AIR, inner, side, limit=under_skin, walls=((SKIN, 0.6), (CORTICAL, 2.8)))
         drum = Ellipsoid((50.0, -22.0, -42.0), (2.8, 4.0, 5.0))
         canvas.solid(AIR, subject.vary("middle ear", drum, side), side, walls=((CORTICAL, 3.0),))
         size = float(np.clip(draw.normal(1.0, 0.15), 0.6, 1.25)) * subject.sinuses
         foam(canvas, subject, Ellipsoid((58.0, -39.0, -46.0), (10.0 * size, 12.0 * size, 17.0 * size)), side, 0.15)
+        if draw.uniform() < 0.9:
+            extent = float(np.clip(draw.normal(1.0, 0.25), 0.4, 1.5)) * subject.sinuses
+            frontal_sinus(canvas, Ellipsoid((11.0, 66.0, -13.0), (11.0 * extent, 22.0, 13.0 * extent)), side, cavity, wrap)
+
+
+def frontal_sinus(canvas: Canvas, shape: Ellipsoid, side: int, cavity: Array, wrap: Wrapping) -> None:
+    """Air between the tables of the frontal bone, where a solid meets it."""
+    low, high = shape.bounds(canvas.width)
+    if side < 0:
+        low[0], high[0] = -high[0], -low[0]
+    where = canvas.window(low, high)
+    if where is not None:
+        depth = cavity[where]
+        between = np.maximum(np.float32(2.0) - depth, depth - wrap.skull[where] + np.float32(2.2))
+        distance = np.maximum(shape.distance(*canvas.coordinates(where, side)), between)
+        canvas.nested(((AIR, canvas.inside(distance)), (MUCOSA, canvas.inside(distance - np.float32(0.6)))), where)
 
 
 def foam(canvas: Canvas, subject: Subject, shape: Ellipsoid, side: int, threshold: float) -> None:

@@ -18,7 +18,7 @@ from .shapes import Ellipsoid, Tube
 
 Shape = TypeVar("Shape", Ellipsoid, Tube)
 
-DEFORMATION_MM = 2.4
+DEFORMATION_MM = 2.8
 """Standard deviation of each component of the random displacement."""
 
 
@@ -65,14 +65,14 @@ class Subject:
         self.to_head = np.diag(1.0 / scales) @ rotation @ lps_to_ras
         self.shift = np.array((0.0, -5.0, -6.0)) - self.to_head @ moved
         self.waves = {
-            "deformation": WaveField(self.generator("deformation"), 40, (60.0, 190.0), 3),
+            "deformation": WaveField(self.generator("deformation"), 40, (85.0, 220.0), 3),
             "thickness": WaveField(self.generator("thickness"), 32, (45.0, 140.0), 4),
             "grain": WaveField(self.generator("grain"), 48, (4.5, 14.0), 1),
             "texture": WaveField(self.generator("texture"), 40, (12.0, 60.0), 2),
             "folds": WaveField(self.generator("folds"), 56, (21.0, 31.0), 1),
             "depth": WaveField(self.generator("depth"), 24, (30.0, 70.0), 2),
             "cells": WaveField(self.generator("cells"), 30, (6.0, 9.0), 1),
-            "fascia": WaveField(self.generator("fascia"), 40, (18.0, 45.0), 1),
+            "fascia": WaveField(self.generator("fascia"), 40, (24.0, 60.0), 1),
         }
 
     def generator(self, name: str) -> np.random.Generator:
