@@ -30,7 +30,7 @@ lint: $(INSTALLED)
 	@echo "ruff format";  $(RUN) -m ruff format --check --quiet . || { echo "Not formatted: run $(RUN) -m ruff format ."; exit 1; }
 	@echo "ruff check";   $(RUN) -m ruff check --quiet .
 	@echo "mypy";         $(RUN) -m mypy --no-error-summary
-	@echo "import layers"; $(RUN) -m importlinter.cli lint --config pyproject.toml
+	@echo "import layers"; .venv/bin/lint-imports --no-logo
 
 # Two workers on two cores, one thread each: torch's own threads would only fight.
 test: lint
