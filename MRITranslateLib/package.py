@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -253,31 +254,40 @@ def _build(card: NetworkCard, where: str) -> nn.Module:
 def _shapes(card: Card) -> dict[str, tensors.Shapes]:
     """For each weights file of a card the names and shapes that its network gives it.
 
-    The networks are built without memory (PyTorch's meta device), and shapes without values are sent through them: they
-    must take the slices that the card's grid gives, and answer in kind.
-
     Raises:
-        PackageError: As `_build`, or a network does not fit the grid.
+        PackageError: As `_build`, or a network does not take the slices that the card's grid gives, or answer in kind.
     """
     multiple = card.grid.size_multiple
     size = -(-_PROBE_PIXELS // multiple) * multiple
     shapes = {}
     for name, part in _parts(card).items():
         judge = name == DISCRIMINATOR
-        with torch.device("meta"), torch.inference_mode():
-            network = _build(part, card.name).eval()
-            try:
-                answer = tuple(network(torch.empty(1, card.grid.context + judge, size, size)).shape)
-            except (RuntimeError, ValueError, TypeError):
-                answer = ()
+        shapes[name], answer = _probe(part.model_dump_json(), card.name, card.grid.context + judge, size)
         if len(answer) != 4 or answer[1] != 1 or (answer[2:] == (size, size)) == judge:
             raise PackageError(
                 f'The network "{part.name}" of "{card.name}" does not fit the grid on its card '
                 f"({card.grid.context} slices as channels, sizes in multiples of {multiple}); get the package again."
             )
-        state = network.state_dict()
-        shapes[name] = {key: tuple(tensor.shape) for key, tensor in state.items() if tensor.is_floating_point()}
     return shapes
+
+
+@lru_cache(maxsize=32)
+def _probe(network: str, where: str, channels: int, size: int) -> tuple[tensors.Shapes, tuple[int, ...]]:
+    """Shapes of a network's weights and of its answer to one slice, from a network without memory (the meta device).
+
+    Args:
+        network: JSON of its `NetworkCard`, which a cache can compare.
+        where: Name of the package, for messages.
+        channels, size: Of the slice.
+    """
+    with torch.device("meta"), torch.inference_mode():
+        built = _build(NetworkCard.model_validate_json(network), where).eval()
+        try:
+            answer = tuple(built(torch.empty(1, channels, size, size)).shape)
+        except (RuntimeError, ValueError, TypeError):
+            answer = ()
+    floating = {name: tensor for name, tensor in built.state_dict().items() if tensor.is_floating_point()}
+    return {name: tuple(tensor.shape) for name, tensor in floating.items()}, answer
 
 
 def _parts(card: Card) -> dict[str, NetworkCard]:
