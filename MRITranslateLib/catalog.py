@@ -244,7 +244,9 @@ def _score_lines(card: dict[str, Any]) -> list[str]:
             continue
         metrics = _dict(score, "metrics")
         values = ", ".join(
-            f"{_clean(key, 60)} {value:.4g}" for key, value in metrics.items() if isinstance(value, int | float)
+            f"{_clean(key, 60)} {value:.4g}"
+            for key, value in metrics.items()
+            if isinstance(value, int | float) and abs(value) < 1e15  # a huge whole number cannot become a float
         )
         lines.append(f"  {_text(score, 'family')} ({len(_list(score, 'subjects'))} subjects): {values}")
         lines.append(f"    {_text(score, 'protocol')}")
@@ -258,7 +260,9 @@ def _folders(parent: Path) -> Iterator[Path]:
     except OSError:
         return  # the user's folder need not exist
     for entry in entries:
-        if not entry.name.startswith((".", "__")) and entry.is_dir():
+        if not entry.name.startswith((".", "__")) and os.path.isdir(
+            entry
+        ):  # unlike Path.is_dir, no error without permission
             yield entry
 
 
@@ -275,7 +279,7 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
                 f'The folder "{_clean(folder.name, 80)}" holds the model "{name}"; rename the folder to {name}.'
             )
         for key in ("source", "target"):
-            if card.get(key) not in MODALITIES:
+            if not isinstance(card.get(key), str) or card[key] not in MODALITIES:
                 raise PackageError(f'model.json of "{name}" names no known modality as {key}; get the package again.')
         return ModelSummary(
             name=name,
