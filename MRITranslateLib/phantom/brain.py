@@ -15,7 +15,7 @@ from .shapes import Array, Ellipsoid, Tube, smooth_step, smooth_union
 from .subject import Subject
 from .tissue import BLOOD, CALCIFICATION, CSF, DEEP_GREY, DURA, GREY, LESION, WHITE
 
-CORE = Ellipsoid((0.0, -6.0, 3.0), (60.0, 39.0, 25.0))
+CORE = Ellipsoid((0.0, -6.0, 3.0), (38.0, 39.0, 25.0))
 """Where the hemispheres are joined: the corpus callosum is its upper rim, above the ventricles."""
 
 PAIRED: tuple[tuple[str, int, Ellipsoid | Tube], ...] = (
@@ -54,9 +54,13 @@ def cavity_distance(x: Array, y: Array, z: Array) -> Array:
     result = smooth_union(result, posterior, 20.0)
     result = smooth_union(result, stem, 8.0)
     # The petrous ridges, the lesser wings and the body of the sphenoid with the clivus stand into the cavity.
-    ridge = Tube(((64.0, -32.0, -43.0), (38.0, -27.0, -41.0), (14.0, -14.0, -42.0)), (8.0, 7.5, 4.0)).distance(side, y, z)
+    ridge = Tube(((64.0, -32.0, -43.0), (38.0, -27.0, -41.0), (14.0, -14.0, -42.0)), (8.0, 7.5, 4.0)).distance(
+        side, y, z
+    )
     wing = Tube(((8.0, 16.0, -21.0), (28.0, 24.0, -17.0), (48.0, 30.0, -13.0)), (2.0, 2.2, 2.5)).distance(side, y, z)
-    body = Tube(((0.0, 16.0, -40.0), (0.0, 2.0, -41.0), (0.0, -14.0, -48.0), (0.0, -24.0, -66.0)), (14.0, 9.0, 5.5, 3.0)).distance(x, y, z)
+    body = Tube(
+        ((0.0, 16.0, -40.0), (0.0, 2.0, -41.0), (0.0, -14.0, -48.0), (0.0, -24.0, -66.0)), (14.0, 9.0, 5.5, 3.0)
+    ).distance(x, y, z)
     return -smooth_union(-result, np.minimum(np.minimum(ridge, wing), body), 4.0)
 
 
@@ -74,7 +78,14 @@ def ventricles(subject: Subject, side: int) -> tuple[Tube, ...]:
     """The lateral ventricle of one side, thicker with age."""
     v = subject.ventricles
     body = Tube(
-        ((10.0, 34.0, 2.0), (8.5, 22.0, 9.0), (8.0, 4.0, 17.5), (10.5, -16.0, 20.0), (17.0, -33.0, 17.0), (26.0, -44.0, 9.0)),
+        (
+            (10.0, 34.0, 2.0),
+            (8.5, 22.0, 9.0),
+            (8.0, 4.0, 17.5),
+            (10.5, -16.0, 20.0),
+            (17.0, -33.0, 17.0),
+            (26.0, -44.0, 9.0),
+        ),
         (2.6 * v, 5.2 * v, 4.6 * v, 4.4 * v, 5.6 * v, 7.2 * v),
         flatten=1.15,
     )
@@ -162,7 +173,9 @@ def paint_stem(canvas: Canvas, subject: Subject) -> None:
     for side in (1, -1):
         canvas.solid(DEEP_GREY, Ellipsoid((5.0, -21.0, -9.0), (2.6, 2.8, 3.0)), side)
         canvas.solid(DEEP_GREY, Ellipsoid((10.0, -17.5, -12.0), (1.6, 4.5, 4.0)), side)
-        blend(canvas, Tube(((17.0, -14.0, -4.0), (11.0, -19.0, -14.0), (5.0, -24.0, -26.0)), (6.0, 5.5, 6.0)), side, mixed)
+        blend(
+            canvas, Tube(((17.0, -14.0, -4.0), (11.0, -19.0, -14.0), (5.0, -24.0, -26.0)), (6.0, 5.5, 6.0)), side, mixed
+        )
         blend(canvas, Tube(((9.0, -29.0, -30.0), (22.0, -42.0, -34.0)), (8.0, 7.0)), side, mixed)
     blend(canvas, subject.vary("midbrain", Ellipsoid((0.0, -28.5, -10.0), (13.0, 8.5, 11.0))), 1, mixed)
     blend(canvas, subject.vary("pons", Ellipsoid((0.0, -26.0, -29.0), (17.0, 12.5, 14.0))), 1, mixed)
@@ -182,7 +195,7 @@ def paint_cerebellum(canvas: Canvas, subject: Subject, cavity: Array, limit: Arr
     side = np.abs(x)
     hull = Ellipsoid((25.0, -64.0, -38.0), (33.0, 36.0, 28.0)).distance(side, y, z)
     hull = smooth_union(hull, Ellipsoid((0.0, -66.0, -35.0), (15.0, 27.0, 25.0)).distance(x, y, z), 7.0)
-    hull = np.maximum(hull, z - tentorium_height(x, y) + np.float32(1.5 + 0.6 * subject.gap))
+    hull = np.maximum(hull, z - tentorium_height(x, y) + np.float32(0.8 + 0.4 * subject.gap))
     hull = np.maximum(hull, cavity[where] + np.float32(1.0 + 0.6 * subject.gap))
     chosen = hull < canvas.width
     if not chosen.any():
@@ -228,7 +241,7 @@ def paint_cerebrum(canvas: Canvas, subject: Subject, cavity: Array) -> None:
         return
     x, y, z = canvas.coordinates(where)
     hull = cavity[where] + np.float32(1.0 + subject.gap)
-    hull = np.maximum(hull, tentorium_height(x, y) + np.float32(1.0) - z)
+    hull = np.maximum(hull, tentorium_height(x, y) + np.float32(0.6) - z)
     # Basal cisterns: nothing of the cerebrum around the chiasm and the brain stem.
     hull = np.maximum(hull, -Ellipsoid((0.0, -8.0, -24.0), (15.0, 21.0, 15.0)).distance(x, y, z))
     chosen = hull < canvas.width
@@ -263,13 +276,16 @@ def cortical_layers(subject: Subject, x: Array, y: Array, z: Array, depth: Array
     below = np.maximum(outside, 0.0)
     stretch = below / length
     points = np.stack([sign * (side + rx * stretch), y + ry * stretch, z + rz * stretch]).astype(np.float32)
+    relief = subject.waves["depth"].at(points.T)
+    # Sulci lean and bend on their way down.
+    points[1] += 0.28 * below * relief[0]
+    points[2] += 0.28 * below * relief[1]
     value, gradient = subject.waves["folds"].with_gradient(points)
     radial = (sign * gradient[0] * rx + gradient[1] * ry + gradient[2] * rz) / length
     steepness = np.sqrt(np.maximum((gradient**2).sum(axis=0) - radial**2, 0.0) + np.float32(0.003))
     to_sulcus = np.abs(value) / steepness / (1.0 + stretch)
-    relief = subject.waves["depth"].at(points.T)
-    reach = np.clip(15.0 + 6.0 * relief[0], 4.0, 23.0)
-    fold = np.hypot(to_sulcus, np.maximum(outside - reach, 0.0))
+    reach = np.clip(16.0 + 5.5 * relief[1], 5.0, 24.0)
+    fold = np.hypot(to_sulcus, np.maximum(np.maximum(outside - reach, 1.0 - core), 0.0))
     sylvian = fissure_distance(x, y, z, side)
     open_to = np.float32(subject.sulcus) * (0.75 + 0.25 * relief[1]) + 0.07 * np.maximum(6.0 - below, 0.0)
     water = np.minimum(np.minimum(depth, fissure), fold - open_to)
@@ -302,13 +318,24 @@ def paint_membranes(canvas: Canvas, subject: Subject, cavity: Array) -> None:
         sheet = np.abs(z - tentorium_height(x, y)) * np.float32(0.92) - np.float32(0.5)
         canvas.paint(DURA, canvas.inside(np.maximum(sheet, cavity[where])), where)
     for side, width in ((1, 3.6), (-1, 2.8)):
-        run = Tube(((4.0, -103.0, -18.0), (30.0, -92.0, -22.0), (52.0, -62.0, -28.0), (50.0, -44.0, -42.0)), (width,) * 4)
+        run = Tube(
+            ((4.0, -103.0, -18.0), (30.0, -92.0, -22.0), (52.0, -62.0, -28.0), (50.0, -44.0, -42.0)), (width,) * 4
+        )
         canvas.solid(BLOOD, subject.vary("transverse sinus", run, side), side, limit=canvas.inside(cavity))
 
 
 def lesion_candidates(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Points in undeformed head coordinates, shape (count, 3), of the periventricular and deep white matter."""
-    along = np.array(((12.0, 40.0, 2.0), (20.0, 24.0, 16.0), (24.0, 2.0, 27.0), (26.0, -20.0, 28.0), (33.0, -44.0, 22.0), (32.0, -66.0, 12.0)))
+    along = np.array(
+        (
+            (12.0, 40.0, 2.0),
+            (20.0, 24.0, 16.0),
+            (24.0, 2.0, 27.0),
+            (26.0, -20.0, 28.0),
+            (33.0, -44.0, 22.0),
+            (32.0, -66.0, 12.0),
+        )
+    )
     position = generator.uniform(0.0, len(along) - 1.001, size=count)
     start = position.astype(int)
     weight = (position - start)[:, None]

@@ -84,7 +84,12 @@ class Canvas:
                 taken = np.maximum(taken, membership)
 
     def solid(
-        self, tissue: int, shape: Solid, side: int = 1, limit: Array | None = None, walls: Sequence[tuple[int, float]] = ()
+        self,
+        tissue: int,
+        shape: Solid,
+        side: int = 1,
+        limit: Array | None = None,
+        walls: Sequence[tuple[int, float]] = (),
     ) -> None:
         """Paint a solid and, around it, walls: (tissue, outer surface in mm from the solid's surface), innermost first.
 
@@ -98,7 +103,10 @@ class Canvas:
             return
         distance = shape.distance(*self.coordinates(where, side))
         confined = np.float32(1.0) if limit is None else limit[where]
-        shells = [(layer, self.inside(distance - np.float32(surface)) * confined) for layer, surface in ((tissue, 0.0), *walls)]
+        shells = [
+            (layer, self.inside(distance - np.float32(surface)) * confined)
+            for layer, surface in ((tissue, 0.0), *walls)
+        ]
         self.nested(shells, where)
 
     def finish(self) -> Array:

@@ -25,7 +25,9 @@ def outer_distance(canvas: Canvas, subject: Subject, cranium: Array) -> Array:
     face = smooth_union(face, smooth_union(brow, cheek, 10.0), 12.0)
     parotid = Ellipsoid((52.0, -8.0, -66.0), (22.0 * width, 30.0, 36.0)).distance(side, y, z)
     face = smooth_union(face, parotid, 12.0)
-    nose = Tube(((0.0, 84.0, -38.0), (0.0, 101.0 * front, -62.0), (0.0, 98.0 * front, -70.0)), (5.0, 7.5, 9.0)).distance(x, y, z)
+    nose = Tube(
+        ((0.0, 84.0, -38.0), (0.0, 101.0 * front, -62.0), (0.0, 98.0 * front, -70.0)), (5.0, 7.5, 9.0)
+    ).distance(x, y, z)
     wing = Ellipsoid((9.0, 91.0 * front, -71.0), (7.0, 9.0, 6.5)).distance(side, y, z)
     face = smooth_union(face, smooth_union(nose, wing, 5.0), 7.0)
     lips = Ellipsoid((0.0, 80.0 * front, -93.0), (24.0, 10.0, 9.0)).distance(x, y, z)
@@ -52,9 +54,17 @@ def paint_orbits(canvas: Canvas, subject: Subject, skin: Array, cavity: Array) -
         globe = Ellipsoid((cx, cy, cz), (radius, radius, radius))
         canvas.solid(VITREOUS, globe, side, walls=((DURA, 1.0),))
         apex = (11.0, 20.0, -28.0)
-        canvas.solid(WHITE, Tube(((cx - 1.0, cy - radius, cz), (20.0, 34.0, -33.0), apex), (1.6, 1.7, 2.0)), side, walls=((CSF, 0.8), (DURA, 1.4)))
+        canvas.solid(
+            WHITE,
+            Tube(((cx - 1.0, cy - radius, cz), (20.0, 34.0, -33.0), apex), (1.6, 1.7, 2.0)),
+            side,
+            walls=((CSF, 0.8), (DURA, 1.4)),
+        )
         for dx, dz in ((9.5, 0.0), (-9.5, 0.0), (0.0, 9.0), (0.0, -9.0)):
-            start, middle = (cx + dx, cy - 2.0, cz + dz), (0.55 * cx + 0.45 * apex[0] + 0.95 * dx, 42.0, cz + 3.0 + 0.9 * dz)
+            start, middle = (
+                (cx + dx, cy - 2.0, cz + dz),
+                (0.55 * cx + 0.45 * apex[0] + 0.95 * dx, 42.0, cz + 3.0 + 0.9 * dz),
+            )
             canvas.solid(MUSCLE, Tube((start, middle, apex), (1.2, 2.6, 1.2)), side, limit=behind_skin)
         cone = Tube(((cx, cy + 4.0, cz), (cx - 4.0, 46.0, -36.0), apex), (17.0, 16.0, 4.5))
         canvas.solid(FAT, subject.vary("orbit", cone, side, shift=0.5, size=0.03), side, limit=behind_skin)
@@ -72,24 +82,52 @@ def paint_airway(canvas: Canvas, subject: Subject) -> None:
         draw = subject.generator(f"sinus/{side}")
         for height, radius in ((-49.0, 2.6), (-58.0, 3.9), (-69.0, 5.0)):
             swelling = float(np.exp(draw.normal(0.0, 0.15)))
-            canvas.solid(MUCOSA, Tube(((7.2, 76.0, height), (8.0, 40.0, height)), (0.7 * radius * swelling, radius * swelling), flatten=1.3), side)
-        passage = Ellipsoid((5.5, 52.0, -60.0), (6.6, 30.0, 18.0))
-        canvas.solid(AIR, subject.vary("nasal passage", passage, side, shift=0.4), side, walls=((MUCOSA, 1.0), (CORTICAL, 1.9)))
+            canvas.solid(
+                MUCOSA,
+                Tube(
+                    ((7.2, 76.0, height), (8.0, 40.0, height)),
+                    (0.7 * radius * swelling, radius * swelling),
+                    flatten=1.3,
+                ),
+                side,
+            )
+        paint_passage(canvas, subject, side)
         canvas.solid(AIR, Tube(((6.0, 98.0, -79.0), (6.0, 84.0, -70.0)), (3.4, 4.2)), side)
         maxillary = Ellipsoid((27.0, 51.0, -66.0), (12.5 * size, 15.5 * size, 16.0 * size))
         lining = float(np.clip(draw.exponential(0.7), 0.4, 4.0))
         maxillary = subject.vary("maxillary sinus", maxillary, side)
         canvas.solid(AIR, maxillary, side, walls=((MUCOSA, lining), (CORTICAL, lining + 1.5)))
         sphenoid = Ellipsoid((7.0, 10.0, -38.0), (7.0 * size, 11.0 * size, 9.0 * size))
-        canvas.solid(AIR, subject.vary("sphenoid sinus", sphenoid, side, size=0.15), side, walls=((MUCOSA, 0.5), (CORTICAL, 1.6)))
+        canvas.solid(
+            AIR, subject.vary("sphenoid sinus", sphenoid, side, size=0.15), side, walls=((MUCOSA, 0.5), (CORTICAL, 1.6))
+        )
         foam(canvas, subject, Ellipsoid((8.5, 45.0, -41.0), (6.5, 19.0, 9.0)), side, 0.0)
     pharynx = Tube(
-        ((0.0, 24.0, -62.0), (0.0, 6.0, -70.0), (0.0, 0.0, -92.0), (0.0, 2.0, -125.0), (0.0, 4.0, -200.0)), (9.0, 9.5, 7.0, 7.5, 9.0)
+        ((0.0, 24.0, -62.0), (0.0, 6.0, -70.0), (0.0, 0.0, -92.0), (0.0, 2.0, -125.0), (0.0, 4.0, -200.0)),
+        (9.0, 9.5, 7.0, 7.5, 9.0),
     )
     canvas.solid(AIR, subject.vary("pharynx", pharynx, size=0.12), 1, walls=((MUCOSA, 2.2),))
 
 
-def arch_distance(canvas: Canvas, where: tuple[slice, slice, slice], back: float, width: float, length: float) -> tuple[Array, Array]:
+def paint_passage(canvas: Canvas, subject: Subject, side: int) -> None:
+    """One side of the nasal cavity: a narrow slot on the flat floor of the palate, under the ethmoid."""
+    slot = subject.vary("nasal passage", Ellipsoid((5.4, 50.0, -60.0), (7.0, 34.0, 26.0)), side, shift=0.4)
+    low, high = slot.bounds(3.0)
+    if side < 0:
+        low[0], high[0] = -high[0], -low[0]
+    where = canvas.window(low, high)
+    if where is None:
+        return
+    x, y, z = canvas.coordinates(where, side)
+    floor, roof = np.float32(-77.5) - z, z + 45.0 + 0.006 * (y - 48.0) ** 2
+    distance = np.maximum(np.maximum(slot.distance(x, y, z), floor), roof).astype(np.float32)
+    shells = ((AIR, 0.0), (MUCOSA, 1.0), (CORTICAL, 1.9))
+    canvas.nested([(tissue, canvas.inside(distance - np.float32(surface))) for tissue, surface in shells], where)
+
+
+def arch_distance(
+    canvas: Canvas, where: tuple[slice, slice, slice], back: float, width: float, length: float
+) -> tuple[Array, Array]:
     """Distance in the axial plane to a dental arch (half ellipse) and the position along it in mm."""
     x, y, _ = canvas.coordinates(where)
     u, v = x / np.float32(width), np.maximum(y - np.float32(back), -4.0) / np.float32(length)
@@ -97,7 +135,9 @@ def arch_distance(canvas: Canvas, where: tuple[slice, slice, slice], back: float
     slope = np.sqrt((u / np.float32(width)) ** 2 + (v / np.float32(length)) ** 2) / np.maximum(radius, 0.05)
     behind = np.maximum(np.float32(back) - y, 0.0)
     distance = np.hypot((radius - 1.0) / np.maximum(slope, 0.008), behind)
-    return np.asarray(distance, np.float32), np.asarray(np.arctan2(u, v) * np.float32(0.5 * (width + length)), np.float32)
+    return np.asarray(distance, np.float32), np.asarray(
+        np.arctan2(u, v) * np.float32(0.5 * (width + length)), np.float32
+    )
 
 
 def paint_jaws(canvas: Canvas, subject: Subject, skin: Array, grain: Array) -> None:
@@ -125,7 +165,9 @@ def paint_jaws(canvas: Canvas, subject: Subject, skin: Array, grain: Array) -> N
     where = canvas.window(np.array((-60.0, -5.0, -128.0)), np.array((60.0, 92.0, -100.0)))
     if where is not None:
         across, _ = arch_distance(canvas, where, 4.0, 44.0, 77.0)
-        body = np.hypot(across * np.float32(1.15), np.maximum(np.abs(canvas.z[where] + 116.0) - 6.0, 0.0)) - np.float32(5.8)
+        body = np.hypot(across * np.float32(1.15), np.maximum(np.abs(canvas.z[where] + 116.0) - 6.0, 0.0)) - np.float32(
+            5.8
+        )
         inner = canvas.inside((body + 1.9).astype(np.float32)) * np.clip(0.8 + 0.15 * grain[where], 0.3, 1.0)
         canvas.nested(((MARROW, inner.astype(np.float32)), (CORTICAL, canvas.inside(body.astype(np.float32)))), where)
     deep = canvas.inside(skin + np.float32(14.0))
@@ -136,11 +178,21 @@ def paint_jaws(canvas: Canvas, subject: Subject, skin: Array, grain: Array) -> N
         bone(canvas, Tube(((50.0, 10.0, -92.0), (47.0, 16.0, -62.0)), (6.0, 3.5), flatten=1.8), side, grain, 1.5)
         cheek = Tube(((32.0, 64.0, -54.0), (47.0, 54.0, -52.0), (54.0, 38.0, -50.0)), (5.0, 8.0, 4.5))
         bone(canvas, subject.vary("zygoma", cheek, side), side, grain, 1.9)
-        arch = Tube(((54.0, 40.0, -50.0), (66.0, 18.0, -50.0), (66.0, -8.0, -48.0), (60.0, -18.0, -46.0)), (4.5, 3.0, 3.0, 5.0))
+        arch = Tube(
+            ((54.0, 40.0, -50.0), (66.0, 18.0, -50.0), (66.0, -8.0, -48.0), (60.0, -18.0, -46.0)), (4.5, 3.0, 3.0, 5.0)
+        )
         bone(canvas, subject.vary("zygomatic arch", arch, side), side, grain, 1.8)
-        rim = Tube(((49.0, 52.0, -40.0), (47.0, 60.0, -24.0), (30.0, 70.0, -18.0), (12.0, 73.0, -22.0)), (4.0, 4.5, 4.5, 5.0))
+        rim = Tube(
+            ((49.0, 52.0, -40.0), (47.0, 60.0, -24.0), (30.0, 70.0, -18.0), (12.0, 73.0, -22.0)), (4.0, 4.5, 4.5, 5.0)
+        )
         bone(canvas, subject.vary("orbital rim", rim, side), side, grain, 2.0)
-        bone(canvas, Tube(((12.0, 71.0, -34.0), (16.0, 70.0, -56.0), (22.0, 68.0, -76.0)), (3.0, 3.0, 5.0)), side, grain, 1.5)
+        bone(
+            canvas,
+            Tube(((12.0, 71.0, -34.0), (16.0, 70.0, -56.0), (22.0, 68.0, -76.0)), (3.0, 3.0, 5.0)),
+            side,
+            grain,
+            1.5,
+        )
         canvas.solid(CORTICAL, ORBIT_WALL, side, limit=deep)
     bone(canvas, Tube(((0.0, 74.0, -24.0), (0.0, 80.0, -36.0), (0.0, 88.0, -48.0)), (5.0, 4.0, 2.4)), 1, grain, 1.6)
 
@@ -164,7 +216,9 @@ def paint_neck(canvas: Canvas, subject: Subject, grain: Array) -> None:
     vertebra = np.maximum(np.maximum(shape, -disc), z + np.float32(72.0)).astype(np.float32)
     inner = canvas.inside(vertebra + np.float32(1.3)) * np.clip(0.8 + 0.15 * grain[where], 0.3, 1.0)
     canvas.nested(((MARROW, inner.astype(np.float32)), (CORTICAL, canvas.inside(vertebra))), where)
-    canvas.paint(MUCOSA, canvas.inside(np.maximum(np.maximum(body, disc), z + np.float32(72.0)).astype(np.float32)), where)
+    canvas.paint(
+        MUCOSA, canvas.inside(np.maximum(np.maximum(body, disc), z + np.float32(72.0)).astype(np.float32)), where
+    )
 
 
 MUSCLES: tuple[tuple[str, Ellipsoid | Tube], ...] = (
@@ -194,6 +248,11 @@ def paint_soft_tissue(canvas: Canvas, subject: Subject, skin: Array, fascia: Arr
     near = np.exp(-((canvas.x / 34.0) ** 2) - ((canvas.y - 14.0) / 46.0) ** 2)
     planes = np.abs(fascia) + 0.8 * near - np.float32(0.34)
     filling = np.clip(0.5 + planes * np.float32(3.0 / max(canvas.width, 0.7)), 0.0, 1.0)
-    canvas.paint(MUSCLE, (filling * smooth_step(-canvas.z, 22.0, 40.0) * canvas.inside(skin + np.float32(8.0) + 2.5 * fascia)).astype(np.float32))
+    canvas.paint(
+        MUSCLE,
+        (filling * smooth_step(-canvas.z, 22.0, 40.0) * canvas.inside(skin + np.float32(8.0) + 2.5 * fascia)).astype(
+            np.float32
+        ),
+    )
     # Ears and nose are cartilage and skin; elsewhere fat lies under two mm of skin.
     canvas.nested(((FAT, canvas.inside(skin + np.float32(1.9))), (SKIN, canvas.inside(skin))))

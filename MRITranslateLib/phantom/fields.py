@@ -61,8 +61,9 @@ class WaveField:
 
     def at(self, points: NDArray[np.floating]) -> Array:
         """Values at points (n, 3) in mm, shape (components, n)."""
-        angles = points.astype(np.float64) @ self.vectors.T
-        return np.stack([self.amplitude * np.cos(angles + phases).sum(axis=1) for phases in self.phases]).astype(np.float32)
+        angles = points.astype(np.float32) @ self.vectors.T.astype(np.float32)
+        phases = self.phases.astype(np.float32)
+        return np.stack([np.float32(self.amplitude) * np.cos(angles + phase).sum(axis=1) for phase in phases])
 
     def with_gradient(self, points: Array) -> tuple[Array, Array]:
         """The first component and its gradient (per mm) at points (3, n) in mm: shapes (n,) and (3, n)."""

@@ -85,7 +85,9 @@ def make_grid(
         InputError: the shape, spacing, origin or direction cannot be used.
     """
     if len(shape) != 3 or any(int(size) != size for size in shape):
-        raise InputError(f"The phantom's shape must be three whole numbers (slices, rows, columns), not {tuple(shape)}.")
+        raise InputError(
+            f"The phantom's shape must be three whole numbers (slices, rows, columns), not {tuple(shape)}."
+        )
     slices, rows, columns = (int(size) for size in shape)
     if min(slices, rows, columns) < 1 or max(slices, rows, columns) > 1024 or slices * rows * columns > 2**27:
         raise InputError(
@@ -98,14 +100,20 @@ def make_grid(
         spacing = (in_plane, in_plane, min(FIELD_OF_VIEW_MM[2] / slices, 5.0))
     spacing = tuple(float(value) for value in spacing)
     if len(spacing) != 3 or not all(math.isfinite(value) and 0.05 <= value <= 300.0 for value in spacing):
-        raise InputError(f"The phantom's spacing must be three numbers of mm (x, y, z) between 0.05 and 300, not {spacing}.")
+        raise InputError(
+            f"The phantom's spacing must be three numbers of mm (x, y, z) between 0.05 and 300, not {spacing}."
+        )
     extent = [size * step for size, step in zip((columns, rows, slices), spacing, strict=True)]
     if max(extent) > 1500.0:
-        raise InputError(f"The phantom's field of view is {max(extent):.0f} mm; give a smaller spacing or shape (at most 1500 mm).")
+        raise InputError(
+            f"The phantom's field of view is {max(extent):.0f} mm; give a smaller spacing or shape (at most 1500 mm)."
+        )
     direction = tuple(float(value) for value in (direction if direction is not None else np.eye(3).ravel()))
     axes = np.array(direction)
     if len(direction) != 9 or not np.allclose(axes.reshape(3, 3) @ axes.reshape(3, 3).T, np.eye(3), atol=1e-4):
-        raise InputError("The phantom's direction must be the nine numbers of a rotation or reflection matrix, row by row.")
+        raise InputError(
+            "The phantom's direction must be the nine numbers of a rotation or reflection matrix, row by row."
+        )
     if origin is None:
         half = (np.array((columns, rows, slices)) - 1) / 2.0 * np.array(spacing)
         origin = tuple(float(value) for value in -(axes.reshape(3, 3) @ half))
@@ -115,7 +123,9 @@ def make_grid(
     return Grid((slices, rows, columns), spacing, origin, direction)
 
 
-def paint_head(canvas: Canvas, subject: Subject, relief: Array, grain: Array, fascia: Array, lesions: tuple[Ellipsoid, ...]) -> Array:
+def paint_head(
+    canvas: Canvas, subject: Subject, relief: Array, grain: Array, fascia: Array, lesions: tuple[Ellipsoid, ...]
+) -> Array:
     """Paint a whole head, from inside to outside, and return the tissue fractions (tissues, slices, rows, columns).
 
     Args:
@@ -142,7 +152,13 @@ def paint_head(canvas: Canvas, subject: Subject, relief: Array, grain: Array, fa
     return canvas.finish()
 
 
-def block_fractions(subject: Subject, grid: Grid, start: tuple[int, int, int], stop: tuple[int, int, int], lesions: tuple[Ellipsoid, ...]) -> Array:
+def block_fractions(
+    subject: Subject,
+    grid: Grid,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    lesions: tuple[Ellipsoid, ...],
+) -> Array:
     """Tissue fractions (tissues, slices, rows, columns) of the voxels start..stop (slice, row, column) of a grid."""
     voxel = grid.matrix
     factors = np.array([max(1, round(step / SAMPLE_MM)) for step in grid.spacing])
@@ -160,7 +176,9 @@ def block_fractions(subject: Subject, grid: Grid, start: tuple[int, int, int], s
     for axis in range(3):
         position[axis] += np.float32(offset[axis])
         for count, (values, column) in enumerate(zip(index, (2, 1, 0), strict=True)):
-            position[axis] += (values * np.float32(matrix[axis, column])).reshape([-1 if n == count else 1 for n in range(3)])
+            position[axis] += (values * np.float32(matrix[axis, column])).reshape(
+                [-1 if n == count else 1 for n in range(3)]
+            )
     width = float(np.mean(np.array(grid.spacing) / factors)) / subject.scale
     canvas = Canvas(position[0], position[1], position[2], width, matrix, offset, reach)
     relief = subject.waves["thickness"].on_grid(matrix, offset, shape)
@@ -169,7 +187,13 @@ def block_fractions(subject: Subject, grid: Grid, start: tuple[int, int, int], s
     fractions = paint_head(canvas, subject, relief, grain, fascia, lesions)
     if factors.max() > 1:
         split = fractions.reshape(
-            len(TISSUES), shape[0] // factors[2], factors[2], shape[1] // factors[1], factors[1], shape[2] // factors[0], factors[0]
+            len(TISSUES),
+            shape[0] // factors[2],
+            factors[2],
+            shape[1] // factors[1],
+            factors[1],
+            shape[2] // factors[0],
+            factors[0],
         )
         fractions = split.mean(axis=(2, 4, 6))
     return fractions
@@ -217,7 +241,9 @@ def place_lesions(subject: Subject, count: int) -> tuple[tuple[Ellipsoid, ...], 
                         Ellipsoid(tuple(map(float, middle)), tuple(map(float, size * stretch)))
                         for middle, (_, size), stretch in zip(deformed, placed, axes, strict=True)
                     ), centres
-    raise InputError(f"There is no room for {count} lesions in this head's white matter; ask for at most {len(placed)} or take another seed.")
+    raise InputError(
+        f"There is no room for {count} lesions in this head's white matter; ask for at most {len(placed)} or take another seed."
+    )
 
 
 def phantom(
@@ -268,7 +294,9 @@ def phantom(
     images = {name: np.zeros(grid.shape, np.float32) for name in CONTRASTS}
     ct = np.full(grid.shape, tissues[AIR].hounsfield, np.float32)
     labels = np.zeros(grid.shape, np.uint8)
-    signals = np.array([[tissue_signal(tissue, protocol[name]) for tissue in tissues] for name in CONTRASTS], np.float32)
+    signals = np.array(
+        [[tissue_signal(tissue, protocol[name]) for tissue in tissues] for name in CONTRASTS], np.float32
+    )
     hounsfield = np.array([tissue.hounsfield for tissue in tissues], np.float32)
     texture = np.array([tissue.texture for tissue in tissues], np.float32)
     grain = np.array([tissue.grain for tissue in tissues], np.float32)
@@ -327,14 +355,18 @@ def label_lesions(share: Array, grid: Grid, centres: NDArray[np.float64]) -> NDA
     return labels
 
 
-def finish_magnitude(signal: Array, grid: Grid, subject: Subject, name: str, acquisition: Acquisition, tissues: tuple[Tissue, ...]) -> sitk.Image:
+def finish_magnitude(
+    signal: Array, grid: Grid, subject: Subject, name: str, acquisition: Acquisition, tissues: tuple[Tissue, ...]
+) -> sitk.Image:
     """Point spread, receive sensitivity and Rician noise (Gudbjartsson and Patz, MRM 34:910, 1995) on a noise-free image."""
     if acquisition.blur > 0:
         image = make_image(signal, grid)
         smooth = sitk.SmoothingRecursiveGaussian(image, acquisition.blur / 2.3548) if min(grid.shape) >= 4 else image
         signal = np.maximum(sitk.GetArrayFromImage(smooth), np.float32(0))
     if acquisition.bias > 0:
-        field = WaveField(subject.generator(f"bias/{name}"), 12, (200.0, 420.0)).on_grid(grid.matrix, np.array(grid.origin), grid.shape)[0]
+        field = WaveField(subject.generator(f"bias/{name}"), 12, (200.0, 420.0)).on_grid(
+            grid.matrix, np.array(grid.origin), grid.shape
+        )[0]
         signal *= np.exp(np.float32(acquisition.bias) * np.clip(field, -2.5, 2.5) * np.float32(0.6))
     if acquisition.noise > 0:
         level = np.float32(acquisition.noise * tissue_signal(tissues[WHITE], acquisition))

@@ -96,7 +96,9 @@ def randomised_acquisition(contrast: str, generator: np.random.Generator) -> Acq
         "gain": float(np.exp(draw(np.log(300.0), np.log(3000.0)))),
     }
     if contrast == "t1" and draw() < 0.5:
-        acquisition = Acquisition("gradient_echo", tr=draw(7.0, 30.0), te=draw(2.5, 6.0), flip=draw(15.0, 35.0), **common)
+        acquisition = Acquisition(
+            "gradient_echo", tr=draw(7.0, 30.0), te=draw(2.5, 6.0), flip=draw(15.0, 35.0), **common
+        )
     elif contrast == "t1":
         acquisition = Acquisition("spin_echo", tr=draw(380.0, 700.0), te=draw(8.0, 18.0), **common)
     elif contrast == "t2":
@@ -106,7 +108,9 @@ def randomised_acquisition(contrast: str, generator: np.random.Generator) -> Acq
         tr = draw(8000.0, 11000.0)
         csf = next(tissue.t1 for tissue in TISSUES if tissue.name == "cerebrospinal fluid")
         null = csf * math.log(2.0 / (1.0 + math.exp(-tr / csf)))
-        acquisition = Acquisition("inversion_recovery", tr=tr, te=draw(85.0, 140.0), ti=null * draw(0.96, 1.04), **common)
+        acquisition = Acquisition(
+            "inversion_recovery", tr=tr, te=draw(85.0, 140.0), ti=null * draw(0.96, 1.04), **common
+        )
     else:
         acquisition = Acquisition("turbo_spin_echo", tr=draw(2200.0, 4000.0), te=draw(10.0, 30.0), **common)
     return acquisition

@@ -64,7 +64,9 @@ def paint_air_cells(canvas: Canvas, subject: Subject, cavity: Array, wrap: Wrapp
         foam(canvas, subject, Ellipsoid((58.0, -39.0, -46.0), (10.0 * size, 12.0 * size, 17.0 * size)), side, 0.15)
         if draw.uniform() < 0.9:
             extent = float(np.clip(draw.normal(1.0, 0.25), 0.4, 1.5)) * subject.sinuses
-            frontal_sinus(canvas, Ellipsoid((11.0, 66.0, -13.0), (11.0 * extent, 22.0, 13.0 * extent)), side, cavity, wrap)
+            frontal_sinus(
+                canvas, Ellipsoid((11.0, 66.0, -13.0), (11.0 * extent, 22.0, 13.0 * extent)), side, cavity, wrap
+            )
 
 
 def frontal_sinus(canvas: Canvas, shape: Ellipsoid, side: int, cavity: Array, wrap: Wrapping) -> None:
@@ -93,7 +95,9 @@ def foam(canvas: Canvas, subject: Subject, shape: Ellipsoid, side: int, threshol
     distance = shape.distance(*canvas.coordinates(where, side))
     region = canvas.inside(distance)
     # Half a mm of the field's own steepness stands for a mm of wall.
-    air = np.clip(0.5 + (np.abs(cells) - np.float32(threshold + 0.25)) * np.float32(1.4 / max(canvas.width, 0.6)), 0.0, 1.0)
+    air = np.clip(
+        0.5 + (np.abs(cells) - np.float32(threshold + 0.25)) * np.float32(1.4 / max(canvas.width, 0.6)), 0.0, 1.0
+    )
     canvas.paint(AIR, region * air.astype(np.float32), where)
     canvas.paint(MUCOSA, region * np.float32(0.25), where)
     canvas.paint(CORTICAL, region, where)
@@ -111,7 +115,9 @@ def paint_skull(canvas: Canvas, cavity: Array, wrap: Wrapping, grain: Array) -> 
     canvas.nested(((MARROW, diploe.astype(np.float32)), (CORTICAL, np.maximum(whole, diploe).astype(np.float32))))
 
 
-def bone(canvas: Canvas, shape: Ellipsoid | Tube, side: int, grain: Array, shell: float = 1.8, limit: Array | None = None) -> None:
+def bone(
+    canvas: Canvas, shape: Ellipsoid | Tube, side: int, grain: Array, shell: float = 1.8, limit: Array | None = None
+) -> None:
     """Paint a bone: compact shell, trabecular inside."""
     low, high = shape.bounds(canvas.width)
     if side < 0:

@@ -69,7 +69,7 @@ class Subject:
             "thickness": WaveField(self.generator("thickness"), 32, (45.0, 140.0), 4),
             "grain": WaveField(self.generator("grain"), 48, (4.5, 14.0), 1),
             "texture": WaveField(self.generator("texture"), 40, (12.0, 60.0), 2),
-            "folds": WaveField(self.generator("folds"), 56, (21.0, 31.0), 1),
+            "folds": WaveField(self.generator("folds"), 56, (19.0, 28.0), 1),
             "depth": WaveField(self.generator("depth"), 24, (30.0, 70.0), 2),
             "cells": WaveField(self.generator("cells"), 30, (6.0, 9.0), 1),
             "fascia": WaveField(self.generator("fascia"), 40, (24.0, 60.0), 1),
