@@ -1,0 +1,121 @@
+"""Slicer's command line: what it takes, the order of things, and the exit code."""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import runpy
+import sys
+import traceback
+
+EXIT_SUCCESS, EXIT_FAILURE = 0, 1
+
+
+@dataclasses.dataclass
+class Options:
+    """The parsed command line."""
+
+    module_paths: list[str]
+    script: str | None
+    script_arguments: list[str]
+    code: str | None
+    main_window: bool
+    testing: bool
+    screenshot: str | None
+    volume: str | None
+    model: str | None
+    run: bool
+
+
+def parse(arguments: list[str]) -> Options:
+    """Slicer's options, and the host's own for the picture; anything else goes to the script, or is refused if there is none."""
+    parser = argparse.ArgumentParser(prog="python -m Testing.host", description="Runs scripted modules of 3D Slicer without Slicer, for tests.", allow_abbrev=False)
+    slicer_options = parser.add_argument_group("Slicer's options")
+    slicer_options.add_argument("--additional-module-paths", "--additional-module-path", nargs="+", default=[], metavar="FOLDER")
+    slicer_options.add_argument("--python-script", metavar="FILE", help="run FILE; what follows it are its arguments")
+    slicer_options.add_argument("--python-code", metavar="CODE")
+    slicer_options.add_argument("--no-main-window", action="store_true")
+    slicer_options.add_argument("--no-splash", action="store_true", help="accepted: there is none")
+    slicer_options.add_argument("--testing", action="store_true", help="no message boxes; exit when the script is done")
+    own = parser.add_argument_group("the host's own: a picture of the panel beside the slice views")
+    own.add_argument("--screenshot", metavar="FILE")
+    own.add_argument("--volume", metavar="FILE")
+    own.add_argument("--model", metavar="NAME")
+    own.add_argument("--run", action="store_true", help="click Run and wait for the result")
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.python_script is None:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.screenshot is None and (known.volume or known.model or known.run):
+        parser.error("--volume, --model and --run belong to --screenshot")
+    if known.run and not known.volume:
+        parser.error("--run needs a --volume to work on")
+    return Options(
+        module_paths=known.additional_module_paths,
+        script=known.python_script,
+        script_arguments=rest,
+        code=known.python_code,
+        main_window=not known.no_main_window,
+        testing=known.testing,
+        screenshot=known.screenshot,
+        volume=known.volume,
+        model=known.model,
+        run=known.run,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the host; the process's exit code."""
+    options = parse(arguments)
+    if options.screenshot is not None:
+        from . import driver
+
+        return driver.take(options)
+    from . import application, signals
+
+    host = application.start(options.module_paths, main_window=options.main_window, testing=options.testing)
+    failed = not _run_script(options)
+    if options.code is not None:
+        failed = not _run(lambda: exec(compile(options.code or "", "<python-code>", "exec"), _main_namespace())) or failed
+    if options.testing and host.native._exit_code is None:
+        host.native._exit_code = EXIT_FAILURE if failed or signals.slot_errors else EXIT_SUCCESS
+    if host.native._exit_code is None:
+        host.native.exec()  # as in Slicer, the application stays until it is told to exit
+    host.native.processEvents()
+    code = host.native._exit_code
+    host.native.aboutToQuit.emit()
+    host.close()
+    return EXIT_SUCCESS if code is None else int(code)
+
+
+def _run_script(options: Options) -> bool:
+    if options.script is None:
+        return True
+    path = pathlib.Path(options.script)
+    if not path.is_file():
+        print(f"Specified python script doesn't exist: {options.script}", file=sys.stderr)
+        return True  # Slicer says so and goes on
+    sys.argv = [options.script, *options.script_arguments]
+    return _run(lambda: runpy.run_path(str(path), init_globals=None, run_name="__main__"))
+
+
+def _main_namespace() -> dict[str, object]:
+    return vars(sys.modules["__main__"])
+
+
+def _run(action: object) -> bool:
+    """Run a script; False if it raised. SystemExit ends the process with its code, as in Slicer."""
+    try:
+        action()  # type: ignore[operator]
+    except SystemExit:
+        raise
+    except BaseException:
+        traceback.print_exc()
+        return False
+    return True
+
+
+def finish(code: int) -> None:
+    """End the process without tearing Qt and VTK down object by object: Python's order of destruction is not Qt's."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

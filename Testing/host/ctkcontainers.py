@@ -1,0 +1,91 @@
+"""ctk's containers that fold: the collapsible button and group box."""
+
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Property, Signal
+from PySide6.QtWidgets import QWidget
+
+from .ctkwidgets import own
+
+_HEADER = 24
+
+
+class ctkCollapsibleButton(QtWidgets.QAbstractButton):
+    """A header that shows and hides the widgets under it; checked means open."""
+
+    contentsCollapsed = Signal(bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._height, self._flat, self._line_width = 10, False, 1
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Preferred)
+        self.setContentsMargins(0, _HEADER, 0, 0)
+        self.toggled.connect(self._toggled)
+
+    def _toggled(self, opened: bool) -> None:
+        for child in self.findChildren(QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            # ctk hides the children and remembers which a module had hidden itself.
+            if opened:
+                child.setVisible(not child.property("ctkHiddenByModule"))
+            else:
+                child.setProperty("ctkHiddenByModule", child.isHidden())
+                child.setVisible(False)
+        self.updateGeometry()
+        self.contentsCollapsed.emit(not opened)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        return self.sizeHint()
+
+    def sizeHint(self) -> QtCore.QSize:
+        text = self.fontMetrics().horizontalAdvance(self.text()) + 40
+        layout = self.layout()
+        if not self.isChecked() or layout is None:
+            return QtCore.QSize(text, _HEADER)
+        inner = layout.sizeHint()
+        return QtCore.QSize(max(text, inner.width()), inner.height())
+
+    def hitButton(self, position: QtCore.QPoint) -> bool:
+        return position.y() < _HEADER
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtWidgets.QStylePainter(self)
+        option = QtWidgets.QStyleOptionButton()
+        option.initFrom(self)
+        option.rect = QtCore.QRect(0, 0, self.width(), _HEADER - 4)
+        if not self._flat:
+            painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButtonBevel, option)
+        arrow = QtWidgets.QStyleOption()
+        arrow.initFrom(self)
+        arrow.rect = QtCore.QRect(6, (_HEADER - 4 - 10) // 2, 10, 10)
+        kind = QtWidgets.QStyle.PrimitiveElement
+        painter.drawPrimitive(kind.PE_IndicatorArrowDown if self.isChecked() else kind.PE_IndicatorArrowRight, arrow)
+        painter.drawText(option.rect.adjusted(22, 0, -4, 0), QtCore.Qt.AlignmentFlag.AlignVCenter, self.text())
+
+    collapsed = Property(bool, lambda self: not self.isChecked(), lambda self, value: self.setChecked(not value))
+    collapsedHeight = own(int, "height")
+    flat = own(bool, "flat")
+    contentsLineWidth = own(int, "line_width")
+
+
+class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A group box that folds with its check mark."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._height = 14
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.toggled.connect(self._toggled)
+
+    def _toggled(self, opened: bool) -> None:
+        for child in self.findChildren(QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            if opened:
+                child.setVisible(not child.property("ctkHiddenByModule"))
+            else:
+                child.setProperty("ctkHiddenByModule", child.isHidden())
+                child.setVisible(False)
+        self.updateGeometry()
+
+    collapsed = Property(bool, lambda self: not self.isChecked(), lambda self, value: self.setChecked(not value))
+    collapsedHeight = own(int, "height")
