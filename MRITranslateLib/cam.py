@@ -27,8 +27,6 @@ class _Raw:
 
     def compute_cam_per_layer(self: Any, inputs: torch.Tensor, targets: list[Score], eigen_smooth: bool) -> np.ndarray:
         hooks = self.activations_and_grads
-        if len(hooks.activations) != 1:
-            raise InputError("The layer runs several times for one slice; choose a layer that runs once.")
         if self.uses_gradients and len(hooks.gradients) != 1:
             raise InputError("The layer does not influence the output; choose another layer.")
         gradients = hooks.gradients[0].numpy() if self.uses_gradients else None
@@ -137,16 +135,17 @@ def raw_maps(
     Raises:
         InputError: The layer gives no feature maps or does not influence the output.
     """
-    name, module = find_layer(network, layer)
+    _, module = find_layer(network, layer)
     method_class = type(method, (_Raw, _METHODS[check_method(method)]), {})
     with torch.inference_mode(False), torch.enable_grad(), _left_as_found(network):
         network.eval()
         stride = _stride(network, module, inputs)
-        cut = module.register_forward_hook(_cut_off(name))  # before the library's hooks, which see what it returns
+        cut = module.register_forward_hook(_cut_off)  # before the library's hooks, which see what it returns
         cam = None
         try:
             cam = method_class(network, [module])
-            maps = cam(inputs, [_checked(score) for score in scores])
+            # A tensor of the caller's inference mode could not take part in a gradient; its copy can.
+            maps = cam(inputs.clone(), [_checked(score) for score in scores])
         finally:
             cut.remove()
             if cam is not None:
@@ -154,13 +153,8 @@ def raw_maps(
     return enlarge(np.asarray(maps, dtype=np.float32), (inputs.shape[-2], inputs.shape[-1]), stride)
 
 
-def _cut_off(name: str) -> Callable[[nn.Module, Any, Any], torch.Tensor]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> torch.Tensor:
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
-            raise InputError(f'The layer "{name}" gives no feature maps; choose a convolution or a block.')
-        return output.detach().requires_grad_(True)
-
-    return hook
+def _cut_off(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    return output.detach().requires_grad_(True)
 
 
 def _checked(score: Score) -> Score:
@@ -177,18 +171,28 @@ def _stride(network: nn.Module, module: nn.Module, inputs: torch.Tensor) -> tupl
 
     Shapes only: the network runs on the meta device. The ratio of the two sizes is not the stride where kernels take
     some pixels off the border (PatchGAN: 256 pixels give 31, at a stride of 8).
+
+    Raises:
+        InputError: The layer does not run, runs more than once, or gives no feature maps.
     """
     values = [*network.named_parameters(), *network.named_buffers()]
     tensors = {key: torch.empty_like(value, device="meta") for key, value in values}
-    sizes: list[torch.Size] = []
-    hook = module.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape))
+    outputs: list[Any] = []
+    hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         for factor in (1, 2):
             shape = (1, inputs.shape[1], factor * inputs.shape[2], factor * inputs.shape[3])
             torch.func.functional_call(network, tensors, torch.empty(shape, device="meta"))
     finally:
         hook.remove()
-    rows, columns = (float(inputs.shape[axis]) / max(1, sizes[1][axis] - sizes[0][axis]) for axis in (2, 3))
+    if not outputs:
+        raise InputError("The layer does not run when an image is made; choose another layer.")
+    if len(outputs) > 2:
+        raise InputError("The layer runs several times for one slice; choose a layer that runs once.")
+    first, second = outputs
+    if not isinstance(first, torch.Tensor) or first.ndim != 4:
+        raise InputError("The layer gives no feature maps; choose a convolution or a block.")
+    rows, columns = (inputs.shape[axis] / max(1, second.shape[axis] - first.shape[axis]) for axis in (2, 3))
     return rows, columns
 
 

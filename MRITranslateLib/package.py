@@ -96,7 +96,9 @@ class Package:
     def _network(self, name: str, device: str | torch.device) -> nn.Module:
         key = (name, str(torch.device(device)))
         if key not in self._networks:
-            self._networks[key] = self._load(name).to(device)
+            # Tensors made in a caller's inference mode would be of no use to an explanation later.
+            with torch.inference_mode(False):
+                self._networks[key] = self._load(name).to(device)
         return self._networks[key]
 
     def _load(self, name: str) -> nn.Module:
@@ -105,8 +107,8 @@ class Package:
         # Building draws random numbers; the caller's stream must not depend on when a package is loaded.
         with torch.random.fork_rng(devices=[]):
             network = _build(_parts(self.card)[name], where)
-        # Only whole-number buffers can be missing: the names were compared before. They keep their built value.
-        network.load_state_dict(state, strict=False)
+            # Only whole-number buffers can be missing: the names were compared before. They keep their built value.
+            network.load_state_dict(state, strict=False)
         return network.eval().requires_grad_(False)
 
 
