@@ -135,7 +135,11 @@ def _install_python_side(native: Any) -> None:
     for name in ("qSlicerScriptedLoadableModule", "qSlicerScriptedLoadableModuleWidget"):
         setattr(slicer, name, pythonqt.class_for(getattr(modules, name)))
     native._module_manager = modules.qSlicerModuleManager()
-    for name, source in (("i18n", "i18n"), ("ScriptedLoadableModule", "scripted"), ("parameterNodeWrapper", "parameter_node")):
+    for name, source in (
+        ("i18n", "i18n"),
+        ("ScriptedLoadableModule", "scripted"),
+        ("parameterNodeWrapper", "parameter_node"),
+    ):
         module = importlib.import_module(f"{__package__}.{source}")
         sys.modules[f"slicer.{name}"] = module
         setattr(slicer, name, module)

@@ -29,9 +29,15 @@ class Options:
 
 def parse(arguments: list[str]) -> Options:
     """Slicer's options, and the host's own for the picture; anything else goes to the script, or is refused if there is none."""
-    parser = argparse.ArgumentParser(prog="python -m Testing.host", description="Runs scripted modules of 3D Slicer without Slicer, for tests.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m Testing.host",
+        description="Runs scripted modules of 3D Slicer without Slicer, for tests.",
+        allow_abbrev=False,
+    )
     slicer_options = parser.add_argument_group("Slicer's options")
-    slicer_options.add_argument("--additional-module-paths", "--additional-module-path", nargs="+", default=[], metavar="FOLDER")
+    slicer_options.add_argument(
+        "--additional-module-paths", "--additional-module-path", nargs="+", default=[], metavar="FOLDER"
+    )
     slicer_options.add_argument("--python-script", metavar="FILE", help="run FILE; what follows it are its arguments")
     slicer_options.add_argument("--python-code", metavar="CODE")
     slicer_options.add_argument("--no-main-window", action="store_true")
@@ -75,7 +81,9 @@ def main(arguments: list[str]) -> int:
     host = application.start(options.module_paths, main_window=options.main_window, testing=options.testing)
     failed = not _run_script(options)
     if options.code is not None:
-        failed = not _run(lambda: exec(compile(options.code or "", "<python-code>", "exec"), _main_namespace())) or failed
+        failed = (
+            not _run(lambda: exec(compile(options.code or "", "<python-code>", "exec"), _main_namespace())) or failed
+        )
     if options.testing and host.native._exit_code is None:
         host.native._exit_code = EXIT_FAILURE if failed or signals.slot_errors else EXIT_SUCCESS
     if host.native._exit_code is None:

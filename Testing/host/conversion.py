@@ -145,7 +145,13 @@ class Converter:
             # A pointer may be null; a value type may not, and PySide6 says so itself.
             return _CLOSE, None
         # Qt's implicit conversions (QPixmap to QIcon, QColor to QBrush, bytes to QByteArray): PySide6 knows them and raises where there is none.
-        implicit = not isinstance(value, str | bool | int | float) or wanted.__name__ in ("QColor", "QKeySequence", "QUrl", "QIcon", "QByteArray")
+        implicit = not isinstance(value, str | bool | int | float) or wanted.__name__ in (
+            "QColor",
+            "QKeySequence",
+            "QUrl",
+            "QIcon",
+            "QByteArray",
+        )
         return (_LOOSE, plain) if implicit and wanted.__module__.startswith("PySide6") else _IMPOSSIBLE
 
 
@@ -160,7 +166,11 @@ def _signatures(function: Any) -> list[inspect.Signature]:
 
 def _parameters(signature: inspect.Signature, function: Any) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(function) if inspect.isfunction(function) else {}
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    )
     chosen = [p for p in signature.parameters.values() if p.name != "self" and p.kind in positional]
     return [p.replace(annotation=hints[p.name]) if p.name in hints else p for p in chosen]
 

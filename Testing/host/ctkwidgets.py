@@ -15,7 +15,11 @@ from PySide6.QtWidgets import QWidget
 
 def delegated(kind: Any, part: str, getter: str, setter: str) -> Property:
     """A property that is one of a part of the widget."""
-    return Property(kind, lambda self: getattr(getattr(self, part), getter)(), lambda self, value: getattr(getattr(self, part), setter)(value))
+    return Property(
+        kind,
+        lambda self: getattr(getattr(self, part), getter)(),
+        lambda self, value: getattr(getattr(self, part), setter)(value),
+    )
 
 
 def own(kind: Any, name: str) -> Property:
@@ -55,7 +59,9 @@ class ctkSliderWidget(QWidget):
         with QtCore.QSignalBlocker(self._slider):
             span = self._spin.maximum() - self._spin.minimum()
             self._slider.setRange(0, max(0, min(2**31 - 1, round(span / step))) if math.isfinite(span) else 0)
-            self._slider.setValue(round((self._spin.value() - self._spin.minimum()) / step) if math.isfinite(span) else 0)
+            self._slider.setValue(
+                round((self._spin.value() - self._spin.minimum()) / step) if math.isfinite(span) else 0
+            )
 
     def _spin_changed(self, value: float) -> None:
         self._update_slider()
@@ -84,15 +90,23 @@ class ctkSliderWidget(QWidget):
         self.setValue(0.0)
 
     value = Property(float, lambda self: self._spin.value(), lambda self, value: self.setValue(value))
-    minimum = Property(float, lambda self: self._spin.minimum(), lambda self, value: self._set_bound("setMinimum", value))
-    maximum = Property(float, lambda self: self._spin.maximum(), lambda self, value: self._set_bound("setMaximum", value))
-    singleStep = Property(float, lambda self: self._spin.singleStep(), lambda self, value: self._set_bound("setSingleStep", value))
+    minimum = Property(
+        float, lambda self: self._spin.minimum(), lambda self, value: self._set_bound("setMinimum", value)
+    )
+    maximum = Property(
+        float, lambda self: self._spin.maximum(), lambda self, value: self._set_bound("setMaximum", value)
+    )
+    singleStep = Property(
+        float, lambda self: self._spin.singleStep(), lambda self, value: self._set_bound("setSingleStep", value)
+    )
     pageStep = own(float, "page_step")
     tracking = own(bool, "tracking")
     decimals = Property(int, lambda self: self._spin.decimals(), lambda self, value: self.setDecimals(value))
     prefix = delegated(str, "_spin", "prefix", "setPrefix")
     suffix = delegated(str, "_spin", "suffix", "setSuffix")
-    spinBoxVisible = Property(bool, lambda self: not self._spin.isHidden(), lambda self, value: self.setSpinBoxVisible(value))
+    spinBoxVisible = Property(
+        bool, lambda self: not self._spin.isHidden(), lambda self, value: self.setSpinBoxVisible(value)
+    )
 
 
 class ctkDoubleSpinBox(QWidget):
@@ -184,11 +198,17 @@ class ctkRangeWidget(QWidget):
     def setDecimals(self, decimals: int) -> None:
         self._both("setDecimals", decimals)
 
-    minimum = Property(float, lambda self: self._low.minimum(), lambda self, value: self.setRange(value, self._high.maximum()))
-    maximum = Property(float, lambda self: self._high.maximum(), lambda self, value: self.setRange(self._low.minimum(), value))
+    minimum = Property(
+        float, lambda self: self._low.minimum(), lambda self, value: self.setRange(value, self._high.maximum())
+    )
+    maximum = Property(
+        float, lambda self: self._high.maximum(), lambda self, value: self.setRange(self._low.minimum(), value)
+    )
     minimumValue = delegated(float, "_low", "value", "setValue")
     maximumValue = delegated(float, "_high", "value", "setValue")
-    singleStep = Property(float, lambda self: self._low.singleStep(), lambda self, value: self._both("setSingleStep", value))
+    singleStep = Property(
+        float, lambda self: self._low.singleStep(), lambda self, value: self._both("setSingleStep", value)
+    )
     decimals = Property(int, lambda self: self._low.decimals(), lambda self, value: self._both("setDecimals", value))
     prefix = Property(str, lambda self: self._low.prefix(), lambda self, value: self._both("setPrefix", value))
     suffix = Property(str, lambda self: self._low.suffix(), lambda self, value: self._both("setSuffix", value))
@@ -237,7 +257,9 @@ class ctkPathLineEdit(QWidget):
     filters = own("QVariant", "filters")
     options = own("QVariant", "options")
     showHistoryButton = own(bool, "history")
-    showBrowseButton = Property(bool, lambda self: not self._button.isHidden(), lambda self, value: self._button.setVisible(value))
+    showBrowseButton = Property(
+        bool, lambda self: not self._button.isHidden(), lambda self, value: self._button.setVisible(value)
+    )
 
 
 class ctkDirectoryButton(QWidget):

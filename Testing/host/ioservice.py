@@ -95,7 +95,12 @@ class qSlicerCoreIOManager(QtCore.QObject):
 
     def _load_volume(self, path: str, properties: Any) -> Any:
         logic = slicer.modules.volumes.logic()
-        flags = {"labelmap": logic.LabelMap, "center": logic.CenterImage, "singleFile": logic.SingleFile, "discardOrientation": logic.DiscardOrientation}
+        flags = {
+            "labelmap": logic.LabelMap,
+            "center": logic.CenterImage,
+            "singleFile": logic.SingleFile,
+            "discardOrientation": logic.DiscardOrientation,
+        }
         options = sum(flag for name, flag in flags.items() if properties.get(name, False))
         options |= logic.AutoWindowLevel if properties.get("autoWindowLevel", True) else 0
         node = logic.AddArchetypeVolume(path, properties.get("name") or _stem(path), options)
@@ -113,7 +118,9 @@ class qSlicerCoreIOManager(QtCore.QObject):
         return node
 
     def _load_segmentation(self, path: str, properties: Any) -> Any:
-        return slicer.modules.segmentations.logic().LoadSegmentationFromFile(path, True, properties.get("name") or _stem(path))
+        return slicer.modules.segmentations.logic().LoadSegmentationFromFile(
+            path, True, properties.get("name") or _stem(path)
+        )
 
     def _load_table(self, path: str, properties: Any) -> Any:
         return slicer.modules.tables.logic().AddTable(path, properties.get("name") or _stem(path))

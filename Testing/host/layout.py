@@ -1,4 +1,4 @@
-"""The layout manager: slice views for the view nodes of the real layout logic, arranged as the layout says."""
+"""The layout manager: slice views for the view nodes of the real layout logic, arranged as the layout's description says."""
 
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -12,7 +12,7 @@ from .sliceview import qMRMLSliceWidget
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Makes a slice widget for every slice node of the layout. There are no 3D views: the host has no GPU."""
+    """Makes a slice widget for every slice node of the layout. In the place of other views stands an empty frame: they need a GPU."""
 
     layoutChanged = Signal(int)
 
@@ -20,9 +20,9 @@ class qSlicerLayoutManager(QtCore.QObject):
         super().__init__()
         self._application_logic = application_logic
         self._viewport = QtWidgets.QWidget()
-        self._viewport.setLayout(QtWidgets.QGridLayout())
-        self._viewport.layout().setContentsMargins(0, 0, 0, 0)
-        self._viewport.layout().setSpacing(2)
+        self._viewport.setObjectName("CentralWidget")
+        QtWidgets.QVBoxLayout(self._viewport).setContentsMargins(0, 0, 0, 0)
+        self._arranged: QtWidgets.QWidget | None = None
         self._widgets: dict[str, qMRMLSliceWidget] = {}
         self._logics = vtk.vtkCollection()
         application_logic.SetSliceLogics(self._logics)
@@ -30,49 +30,69 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._layout_logic.SetMRMLScene(slicer.mrmlScene)
         self._shown = -1
         node = self._layout_logic.GetLayoutNode()
-        node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._update())
+        self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._update())
         node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self._update()
 
     def _close(self) -> None:
-        self._layout_logic.GetLayoutNode().RemoveAllObservers()
+        self._layout_logic.GetLayoutNode().RemoveObserver(self._tag)
         for widget in self._widgets.values():
             widget._close()
 
     def _update(self) -> None:
         """Follow the layout node."""
         nodes = self._layout_logic.GetViewNodes()
-        visible = []
         for index in range(nodes.GetNumberOfItems()):
             node = nodes.GetItemAsObject(index)
             if node.IsA("vtkMRMLSliceNode"):
-                visible.append(self._widget_for(node))
+                self._make_widget(node)
         arrangement = self._layout_logic.GetLayoutNode().GetViewArrangement()
         if arrangement != self._shown:
-            self._arrange(visible)
             self._shown = arrangement
+            self._arrange()
             self.layoutChanged.emit(arrangement)
 
-    def _widget_for(self, node: Any) -> qMRMLSliceWidget:
+    def _make_widget(self, node: Any) -> None:
         name = node.GetLayoutName()
         if name not in self._widgets:
             self._widgets[name] = qMRMLSliceWidget(node, self._application_logic)
             self._widgets[name].setObjectName(f"qMRMLSliceWidget{name}")
             self._logics.AddItem(self._widgets[name].sliceLogic())
-        return self._widgets[name]
 
-    def _arrange(self, visible: list[qMRMLSliceWidget]) -> None:
-        grid = self._viewport.layout()
-        while grid.count():
-            grid.takeAt(0).widget().setParent(None)
-        columns = 1 if self._vertical() else max(1, round(len(visible) ** 0.5) if len(visible) > 3 else min(len(visible), 2 if len(visible) == 3 else len(visible)))
-        for index, widget in enumerate(visible):
-            grid.addWidget(widget, index // columns, index % columns)
-            widget.show()
-
-    def _vertical(self) -> bool:
+    def _arrange(self) -> None:
         description = self._layout_logic.GetLayoutNode().GetCurrentLayoutDescription()
-        return bool(description) and ElementTree.fromstring(description).get("type") == "vertical" and description.count("<view") == 1
+        for widget in self._widgets.values():
+            widget.hide()
+            widget.setParent(None)
+        if self._arranged is not None:
+            self._arranged.deleteLater()
+        self._arranged = self._build(ElementTree.fromstring(description)) if description else QtWidgets.QWidget()
+        self._viewport.layout().addWidget(self._arranged)
+
+    def _build(self, element: ElementTree.Element) -> QtWidgets.QWidget:
+        """The widget for a <layout> or <view> of a description."""
+        if element.tag == "view":
+            widget = self._widgets.get(element.get("singletontag", "")) if element.get("class") == "vtkMRMLSliceNode" else None
+            if widget is None:
+                return _empty_frame(element.get("class", ""))
+            widget.show()
+            return widget
+        frame = QtWidgets.QWidget()
+        grid = QtWidgets.QGridLayout(frame)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(2)
+        vertical = element.get("type") == "vertical"
+        for index, item in enumerate(element.findall("item")):
+            child = next(iter(item), None)
+            if child is None:
+                continue
+            row, column = (index, 0) if vertical else (0, index)
+            if element.get("type") == "grid":
+                row, column = int(item.get("row", 0)), int(item.get("column", 0))
+            grid.addWidget(self._build(child), row, column, int(item.get("rowspan", 1)), int(item.get("colspan", 1)))
+            grid.setRowStretch(row, 1)
+            grid.setColumnStretch(column, 1)
+        return frame
 
     # --- what scripts see
 
@@ -101,4 +121,15 @@ class qSlicerLayoutManager(QtCore.QObject):
         for widget in self._widgets.values():
             widget.sliceLogic().FitSliceToBackground()
 
-    layout = Property(int, lambda self: self._layout_logic.GetLayoutNode().GetViewArrangement(), lambda self, value: self.setLayout(value))
+    layout = Property(
+        int,
+        lambda self: self._layout_logic.GetLayoutNode().GetViewArrangement(),
+        lambda self, value: self.setLayout(value),
+    )
+
+
+def _empty_frame(class_name: str) -> QtWidgets.QWidget:
+    frame = QtWidgets.QLabel(f"({class_name.removeprefix('vtkMRML').removesuffix('Node')}: not in the test host)")
+    frame.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+    frame.setStyleSheet("background: qlineargradient(x1:0, y1:0, x2:0, y2:1, stop:0 #8a9bd4, stop:1 #c1c3e8); color: #4a5480")
+    return frame

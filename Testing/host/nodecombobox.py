@@ -62,7 +62,16 @@ class qMRMLNodeComboBox(QWidget):
         self._base_names: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._menu_actions: list[Any] = []
-        self._flags = {"none": False, "add": True, "remove": True, "edit": False, "rename": False, "hidden": False, "children": True, "select": True}
+        self._flags = {
+            "none": False,
+            "add": True,
+            "remove": True,
+            "edit": False,
+            "rename": False,
+            "hidden": False,
+            "children": True,
+            "select": True,
+        }
         self._none_display = "None"
         self.setEnabled(False)
 
@@ -87,7 +96,11 @@ class qMRMLNodeComboBox(QWidget):
                 self._scene_tags.append(scene.AddObserver(event, handler))
         self._ids = self._accepted_ids()
         self._observe_nodes()
-        wanted = self._current if had_nodes else self._requested or (self._ids[0] if self._ids and not self._flags["none"] else "")
+        wanted = (
+            self._current
+            if had_nodes
+            else self._requested or (self._ids[0] if self._ids and not self._flags["none"] else "")
+        )
         self._requested = ""
         self.setEnabled(scene is not None)
         self._select(wanted if wanted in self._ids else "")
@@ -127,7 +140,10 @@ class qMRMLNodeComboBox(QWidget):
 
     def _observe(self, node: vtkMRMLNode) -> None:
         if not self._types or any(node.IsA(kind) for kind in self._types):
-            self._node_tags[node.GetID()] = (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_node_modified))
+            self._node_tags[node.GetID()] = (
+                node,
+                node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_node_modified),
+            )
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_added(self, caller: Any, event: str, node: vtkMRMLNode) -> None:
@@ -185,7 +201,9 @@ class qMRMLNodeComboBox(QWidget):
     # --- selection
 
     def _other_items(self) -> bool:
-        return any(self._flags[name] for name in ("none", "add", "remove", "edit", "rename")) or bool(self._menu_actions)
+        return any(self._flags[name] for name in ("none", "add", "remove", "edit", "rename")) or bool(
+            self._menu_actions
+        )
 
     def _select(self, identity: str) -> None:
         changed = identity != self._current
@@ -264,7 +282,11 @@ class qMRMLNodeComboBox(QWidget):
         return len(self._ids)
 
     def nodeFromIndex(self, index: int) -> vtkMRMLNode | None:
-        return self._scene.GetNodeByID(self._ids[index]) if self._scene is not None and 0 <= index < len(self._ids) else None
+        return (
+            self._scene.GetNodeByID(self._ids[index])
+            if self._scene is not None and 0 <= index < len(self._ids)
+            else None
+        )
 
     def addNode(self, nodeType: str = "") -> vtkMRMLNode | None:
         return self._create(nodeType or (self._types[0] if self._types else ""))
@@ -349,7 +371,9 @@ class qMRMLNodeComboBox(QWidget):
 
     nodeTypes = Property("QStringList", lambda self: self._types, _set_types)
     hideChildNodeTypes = Property("QStringList", lambda self: self._hidden_child_types, _set_hidden_child_types)
-    baseName = Property(str, lambda self: self._base_names.get(self._types[0], "") if self._types else "", _set_base_name)
+    baseName = Property(
+        str, lambda self: self._base_names.get(self._types[0], "") if self._types else "", _set_base_name
+    )
     currentNodeID = Property(str, lambda self: self._current, lambda self, value: self.setCurrentNodeID(value))
     noneDisplay = Property(str, lambda self: self._none_display, _set_none_display)
     noneEnabled = _flag("none")

@@ -19,7 +19,19 @@ from .conversion import Converter, EnumType, EnumValue, property_value
 
 _classes: dict[type, "WrapperType"] = {}
 _alive: "weakref.WeakValueDictionary[int, Wrapper]" = weakref.WeakValueDictionary()
-_PYSIDE_ONLY = {"connect", "disconnect", "emit", "sender", "receivers", "senderSignalIndex", "isSignalConnected", "staticMetaObject", "tr", "findChild", "findChildren"}
+_PYSIDE_ONLY = {
+    "connect",
+    "disconnect",
+    "emit",
+    "sender",
+    "receivers",
+    "senderSignalIndex",
+    "isSignalConnected",
+    "staticMetaObject",
+    "tr",
+    "findChild",
+    "findChildren",
+}
 _QT6_ONLY = {"checkStateChanged"}
 _ALIASES = {"exec_": "exec"}
 
@@ -69,7 +81,9 @@ def _wrap_object(native: Any) -> "Wrapper":
 def class_for(native_class: type, name: str | None = None) -> "WrapperType":
     """The class that stands for a PySide6 class or a host widget class."""
     if native_class not in _classes:
-        _classes[native_class] = WrapperType(name or native_class.__name__, (Wrapper,), {"_native_class": native_class, "__module__": "PythonQt"})
+        _classes[native_class] = WrapperType(
+            name or native_class.__name__, (Wrapper,), {"_native_class": native_class, "__module__": "PythonQt"}
+        )
     return _classes[native_class]
 
 
@@ -87,11 +101,15 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            raise TypeError(f"{self._class.__name__}.{self.__name__}: a Qt method takes no keyword arguments in PythonQt")
+            raise TypeError(
+                f"{self._class.__name__}.{self.__name__}: a Qt method takes no keyword arguments in PythonQt"
+            )
         if self.__name__ == "exec" and issubclass(self._class, QtWidgets.QDialog):
             raise RuntimeError(f"{self._class.__name__}.exec: nobody would answer a modal dialog in the test host")
         function = getattr(self._class, self.__name__)
-        static = isinstance(inspect.getattr_static(self._class, self.__name__), staticmethod | types.BuiltinFunctionType)
+        static = isinstance(
+            inspect.getattr_static(self._class, self.__name__), staticmethod | types.BuiltinFunctionType
+        )
         wrapper = self._wrapper
         if wrapper is None and not static:
             if not args or not isinstance(args[0], Wrapper):
@@ -113,7 +131,11 @@ class Method:
             raise
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Method) and (self._class, self.__name__) == (other._class, other.__name__) and self._wrapper is other._wrapper
+        return (
+            isinstance(other, Method)
+            and (self._class, self.__name__) == (other._class, other.__name__)
+            and self._wrapper is other._wrapper
+        )
 
     def __hash__(self) -> int:
         return hash((self._class, self.__name__, id(self._wrapper)))
@@ -168,7 +190,9 @@ class Wrapper(metaclass=WrapperType):
         if kwargs:
             raise TypeError(f"{type(self).__name__}: a Qt class takes no keyword arguments in PythonQt")
         native_class = type(self)._native_class
-        converted = converter.arguments((native_class, "__init__"), _constructor(native_class), native_class.__name__, args)
+        converted = converter.arguments(
+            (native_class, "__init__"), _constructor(native_class), native_class.__name__, args
+        )
         native = _derived_class(type(self), native_class)(*converted)
         self._adopt(native)
         if type(self).__base__ is not Wrapper:
@@ -224,12 +248,16 @@ class Wrapper(metaclass=WrapperType):
             raise AttributeError(f"{kind} '{name}' can not be overwritten on {type(self).__name__} object")
         elif name == "name" and isinstance(native, QtCore.QObject):
             native.setObjectName(str(value))
-        elif isinstance(native, QtCore.QObject) and name in [bytes(known.data()).decode() for known in native.dynamicPropertyNames()]:
+        elif isinstance(native, QtCore.QObject) and name in [
+            bytes(known.data()).decode() for known in native.dynamicPropertyNames()
+        ]:
             native.setProperty(name, unwrap(value))
         elif type(self).__base__ is not Wrapper:
             object.__setattr__(self, name, value)
         else:
-            raise AttributeError(f"'{name}' does not exist on {type(self).__name__} and creating new attributes on C++ objects is not allowed")
+            raise AttributeError(
+                f"'{name}' does not exist on {type(self).__name__} and creating new attributes on C++ objects is not allowed"
+            )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Wrapper):
@@ -268,7 +296,11 @@ def _derived_class(wrapper_class: WrapperType, native_class: type) -> type:
         for name, function in python_class.__dict__.items():
             if inspect.isfunction(function) and not name.startswith("_") and _member(native_class, name)[0] == "method":
                 overridden.setdefault(name, _delegate(native_class, name))
-    return type(native_class)(native_class.__name__, (native_class,), overridden) if wrapper_class.__base__ is not Wrapper else native_class
+    return (
+        type(native_class)(native_class.__name__, (native_class,), overridden)
+        if wrapper_class.__base__ is not Wrapper
+        else native_class
+    )
 
 
 def _delegate(native_class: type, name: str) -> Any:

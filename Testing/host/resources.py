@@ -33,7 +33,10 @@ def write_colour_tables(folder: pathlib.Path) -> None:
         (folder / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
     # The table that label maps get by default: one colour a label, label 0 clear.
     hues = [colorsys.hsv_to_rgb(index * 0.618 % 1.0, 0.55, 0.9) for index in range(1, 64)]
-    labels = [f"{index} label_{index} {red * 255:.0f} {green * 255:.0f} {blue * 255:.0f} 255" for index, (red, green, blue) in enumerate(hues, 1)]
+    labels = [
+        f"{index} label_{index} {red * 255:.0f} {green * 255:.0f} {blue * 255:.0f} 255"
+        for index, (red, green, blue) in enumerate(hues, 1)
+    ]
     (folder / "GenericColors.txt").write_text("\n".join(["0 background 0 0 0 0", *labels]) + "\n", encoding="utf-8")
 
 
@@ -41,7 +44,15 @@ def write_display_presets(folder: pathlib.Path) -> None:
     """VolumeDisplayPresets.json as vtkSlicerVolumesLogic reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     presets = [
-        {"id": identity, "name": name, "description": name, "icon": "", "window": window, "level": level, "color": "vtkMRMLColorTableNodeGrey"}
+        {
+            "id": identity,
+            "name": name,
+            "description": name,
+            "icon": "",
+            "window": window,
+            "level": level,
+            "color": "vtkMRMLColorTableNodeGrey",
+        }
         for identity, (name, window, level) in _PRESETS.items()
     ]
     schema = "https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Volumes/Resources/Schema/volumes-display-presets-schema-v1.0.1.json#"

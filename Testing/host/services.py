@@ -25,7 +25,9 @@ class qSlicerCommandOptions(QtCore.QObject):
         self._script, self._code, self._paths = "", "", []
 
     def _option(name: str) -> Property:  # noqa: N805 - builds the properties below
-        return Property(bool, lambda self: self._values[name], lambda self, value: self._values.__setitem__(name, value))
+        return Property(
+            bool, lambda self: self._values[name], lambda self, value: self._values.__setitem__(name, value)
+        )
 
     testingEnabled = _option("testing")
     runPythonAndExit = _option("exit")

@@ -82,7 +82,12 @@ class qMRMLSliceView(QWidget):
         inner, flag = self.rect().adjusted(4, 2, -4, -2), QtCore.Qt.AlignmentFlag
         for mark, alignment in zip(
             marks,
-            (flag.AlignHCenter | flag.AlignTop, flag.AlignHCenter | flag.AlignBottom, flag.AlignLeft | flag.AlignVCenter, flag.AlignRight | flag.AlignVCenter),
+            (
+                flag.AlignHCenter | flag.AlignTop,
+                flag.AlignHCenter | flag.AlignBottom,
+                flag.AlignLeft | flag.AlignVCenter,
+                flag.AlignRight | flag.AlignVCenter,
+            ),
             strict=True,
         ):
             painter.drawText(inner, alignment, mark)
@@ -112,7 +117,9 @@ class qMRMLSliceControllerWidget(QWidget):
             volume = slicer.mrmlScene.GetNodeByID(identity) if identity else None
             if volume is not None:
                 names.append(volume.GetName())
-        self._offset.setText(f"{node.GetOrientationString()}  {self._logic.GetSliceOffset():.1f} mm   {' + '.join(names)}")
+        self._offset.setText(
+            f"{node.GetOrientationString()}  {self._logic.GetSliceOffset():.1f} mm   {' + '.join(names)}"
+        )
 
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()

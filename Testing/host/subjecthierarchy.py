@@ -5,12 +5,23 @@ from typing import Any
 import slicer
 import vtk
 
-_LISTED = ("vtkMRMLDisplayableNode", "vtkMRMLTableNode", "vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTextNode", "vtkMRMLSequenceNode")
+_LISTED = (
+    "vtkMRMLDisplayableNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLPlotChartNode",
+    "vtkMRMLPlotSeriesNode",
+    "vtkMRMLTextNode",
+    "vtkMRMLSequenceNode",
+)
 _NOT_LISTED = ("vtkMRMLAbstractViewNode", "vtkMRMLCameraNode")
 
 
 def _wanted(node: Any) -> bool:
-    return not node.GetHideFromEditors() and any(node.IsA(name) for name in _LISTED) and not any(node.IsA(name) for name in _NOT_LISTED)
+    return (
+        not node.GetHideFromEditors()
+        and any(node.IsA(name) for name in _LISTED)
+        and not any(node.IsA(name) for name in _NOT_LISTED)
+    )
 
 
 @vtk.calldata_type(vtk.VTK_OBJECT)

@@ -48,7 +48,9 @@ class QUiLoader:
             self._apply(_named(root, name), properties)
         for connection in [] if connections is None else connections.iter("connection"):
             part = {child.tag: child.text or "" for child in connection}
-            signals.connect_slot(_named(root, part["sender"]), part["signal"], _named(root, part["receiver"]), part["slot"])
+            signals.connect_slot(
+                _named(root, part["sender"]), part["signal"], _named(root, part["receiver"]), part["slot"]
+            )
         return wrap(root)
 
     def _check_classes(self, tree: ElementTree.Element) -> None:
@@ -60,7 +62,11 @@ class QUiLoader:
     def _take_properties(self, widget: ElementTree.Element) -> tuple[str, list[tuple[str, ElementTree.Element]]]:
         """Take the properties that only the custom class has out of the description."""
         native = self._custom.get(widget.get("class", ""))
-        base = next((known for known in native.__mro__ if known.__module__.startswith("PySide6")), None) if native else None
+        base = (
+            next((known for known in native.__mro__ if known.__module__.startswith("PySide6")), None)
+            if native
+            else None
+        )
         taken = []
         for element in list(widget.findall("property")):
             name = element.get("name", "")
@@ -85,7 +91,9 @@ class QUiLoader:
             elif value.tag in _PLAIN:
                 converted = _PLAIN[value.tag](value.text or "")  # type: ignore[operator]
             else:
-                raise AttributeError(f"{widget.objectName()}.{name}: the test host reads no <{value.tag}> of custom widgets")
+                raise AttributeError(
+                    f"{widget.objectName()}.{name}: the test host reads no <{value.tag}> of custom widgets"
+                )
             setattr(wrap(widget), name, converted)
 
 
@@ -103,7 +111,9 @@ class _Builder(QtUiTools.QUiLoader):
         super().__init__()
         self._custom = custom
 
-    def createWidget(self, className: str, parent: QtWidgets.QWidget | None = None, name: str = "") -> QtWidgets.QWidget:
+    def createWidget(
+        self, className: str, parent: QtWidgets.QWidget | None = None, name: str = ""
+    ) -> QtWidgets.QWidget:
         if className not in self._custom:
             return super().createWidget(className, parent, name)
         widget = self._custom[className](parent)

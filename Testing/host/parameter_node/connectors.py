@@ -13,7 +13,18 @@ import ctk
 import qt
 import slicer
 
-from .annotations import Choice, Decimals, FloatRange, Maximum, Minimum, RangeBounds, SingleStep, WithinRange, find, split
+from .annotations import (
+    Choice,
+    Decimals,
+    FloatRange,
+    Maximum,
+    Minimum,
+    RangeBounds,
+    SingleStep,
+    WithinRange,
+    find,
+    split,
+)
 from .stores import PATHS
 
 Factory = collections.abc.Callable[[Any, Any, list[Any]], "Connector"]
@@ -49,7 +60,9 @@ def connector_for(widget: Any, annotated: Any) -> Connector:
     kind, annotations = split(annotated)
     make = _KNOWN.get((type(widget), _category(kind)))
     if make is None:
-        raise RuntimeError(f"Unable to create GUI connector from datatype '{annotated}' to widget type '{type(widget)}'.")
+        raise RuntimeError(
+            f"Unable to create GUI connector from datatype '{annotated}' to widget type '{type(widget)}'."
+        )
     return make(widget, kind, annotations)
 
 
@@ -157,7 +170,9 @@ def _page(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
 def _range(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
     bounds = find(annotations, RangeBounds)
     if bounds is None:
-        raise RuntimeError("Cannot have a connection to a range widget where the float is unbounded. Add a RangeBounds annotation.")
+        raise RuntimeError(
+            "Cannot have a connection to a range widget where the float is unbounded. Add a RangeBounds annotation."
+        )
     _hints(widget, annotations)
     widget.setRange(bounds.minimum, bounds.maximum)
 
@@ -168,8 +183,14 @@ def _range(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
 
 
 def _path(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
-    name, signal = ("currentPath", "currentPathChanged") if type(widget) == ctk.ctkPathLineEdit else ("directory", "directoryChanged")
-    return Connector(widget, signal, lambda: kind(getattr(widget, name)), lambda value: setattr(widget, name, str(value)))
+    name, signal = (
+        ("currentPath", "currentPathChanged")
+        if type(widget) == ctk.ctkPathLineEdit
+        else ("directory", "directoryChanged")
+    )
+    return Connector(
+        widget, signal, lambda: kind(getattr(widget, name)), lambda value: setattr(widget, name, str(value))
+    )
 
 
 def _node(widget: Any, kind: Any, annotations: list[Any]) -> Connector:

@@ -11,7 +11,14 @@ import slicer
 
 from .annotations import FloatRange, IsInstance, NotNone, Validator, split
 
-PATHS = (pathlib.Path, pathlib.PosixPath, pathlib.PurePath, pathlib.PurePosixPath, pathlib.WindowsPath, pathlib.PureWindowsPath)
+PATHS = (
+    pathlib.Path,
+    pathlib.PosixPath,
+    pathlib.PurePath,
+    pathlib.PurePosixPath,
+    pathlib.WindowsPath,
+    pathlib.PureWindowsPath,
+)
 
 
 class Store(abc.ABC):
@@ -108,7 +115,9 @@ class UnionStore(Store):
         return self._index(node, name) is not None
 
     def _index(self, node: Any, name: str) -> int | None:
-        return next((index for index, (_, store) in enumerate(self._options) if store.present(node, f"{name}.{index}")), None)
+        return next(
+            (index for index, (_, store) in enumerate(self._options) if store.present(node, f"{name}.{index}")), None
+        )
 
     def write(self, node: Any, name: str, value: Any) -> None:
         for index, (kind, store) in enumerate(self._options):
@@ -247,7 +256,9 @@ def _plain_store(kind: Any) -> Store:
     if origin is list and arguments:
         return ListStore(store_for(arguments[0])[0])
     if origin is tuple and arguments:
-        return PartsStore({str(index): store_for(argument)[0] for index, argument in enumerate(arguments)}, tuple, tuple)
+        return PartsStore(
+            {str(index): store_for(argument)[0] for index, argument in enumerate(arguments)}, tuple, tuple
+        )
     if kind is type(None):
         return NoneStore()
     if kind is bool:
