@@ -5,9 +5,9 @@ Requests go to the worker's standard input, events come back on its standard out
     {"protocol": 1, "id": "r1", "method": "devices", "params": {}}
     {"protocol": 1, "id": "r1", "event": "result", "result": {"devices": [...]}}
 
-The definitions below are the protocol. `schema()` writes them as JSON Schema, and `protocol.schema.json` beside this file
-is that text, for clients in other languages (`python -m MRITranslateLib.service.messages` prints it). Standard library only
-and Python 3.9's syntax, because Slicer's panel imports this file.
+The definitions below are the protocol. `schema()` writes them as JSON Schema, and `protocol.schema.json` beside this
+file is that text, for clients in other languages (`python -m MRITranslateLib.service.messages` prints it). Standard
+library only and Python 3.9's syntax, because Slicer's panel imports this file.
 """
 
 from __future__ import annotations
