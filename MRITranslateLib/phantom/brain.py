@@ -1,14 +1,13 @@
 """The contents of the skull: ventricles, nuclei, brain stem, cerebellum, folded cortex, falx and cerebrospinal fluid.
 
-Positions are MNI coordinates (x right, y front, z up, mm). The cortex follows one idea: grey matter is what lies within the cortical thickness of the
-cerebrospinal fluid, and the fluid reaches down into sulci, which are the zero surfaces of a band-limited random field that is constant along the
-direction from the outer hull to the inside.
+Positions are MNI coordinates (x right, y front, z up, mm). The cortex follows one idea: grey matter is what lies
+within the cortical thickness of the cerebrospinal fluid, and the fluid reaches down into sulci, which are the zero
+surfaces of a band-limited random field that is constant along the direction from the outer hull to the inside.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .canvas import Canvas
 from .shapes import Array, Ellipsoid, Tube, smooth_step, smooth_union
@@ -36,7 +35,7 @@ PAIRED: tuple[tuple[str, int, Ellipsoid | Tube], ...] = (
 def cavity_distance(x: Array, y: Array, z: Array) -> Array:
     """Signed distance to the inner surface of the skull: vault, middle and posterior fossa, and the foramen magnum."""
     side = np.abs(x)
-    # The vault is taller above the axis than the floor of the anterior fossa is deep below it, and broadest behind the middle.
+    # The vault rises higher above its axis than the anterior fossa goes below it, and is broadest behind the middle.
     up = z - 13.0
     height = np.where(up > 0, np.float32(1 / 67.0), np.float32(1 / 41.5))
     breadth = np.float32(1 / 70.0) * (1.0 + 1.3e-5 * (y + 28.0) ** 2)
@@ -187,7 +186,7 @@ def paint_stem(canvas: Canvas, subject: Subject) -> None:
 
 
 def paint_cerebellum(canvas: Canvas, subject: Subject, cavity: Array, limit: Array) -> None:
-    """Cerebellum: fissures are sheets of constant angle about the fourth ventricle, finer than those of the cerebrum."""
+    """Cerebellum: its fissures are sheets of constant angle about the fourth ventricle."""
     where = canvas.window(np.array((-58.0, -106.0, -70.0)), np.array((58.0, -34.0, 2.0)))
     if where is None:
         return
@@ -221,7 +220,7 @@ def paint_cerebellum(canvas: Canvas, subject: Subject, cavity: Array, limit: Arr
 
 
 def fissure_distance(x: Array, y: Array, z: Array, side: Array) -> Array:
-    """Distance to the lateral (Sylvian) fissure: a sheet from the surface to the insula and the circular sulcus around that."""
+    """Distance to the lateral (Sylvian) fissure: a sheet from the surface to the insula, and the sulcus around that."""
     level = -3.0 - 0.40 * (y - 2.0)
     vertical = (z - level) * np.float32(0.93)
     # The sheet runs from the temporal pole to behind the insula.
@@ -256,7 +255,8 @@ def paint_cerebrum(canvas: Canvas, subject: Subject, cavity: Array) -> None:
 
 
 def cortical_layers(subject: Subject, x: Array, y: Array, z: Array, depth: Array) -> tuple[Array, Array]:
-    """Distances (mm) into the tissue from the fluid and from the inner surface of the cortex, both negative on the fluid's side.
+    """Distances (mm) into the tissue from the fluid and from the inner surface of the cortex, both negative on the
+    fluid's side.
 
     Args:
         subject: whose folds.
@@ -322,24 +322,3 @@ def paint_membranes(canvas: Canvas, subject: Subject, cavity: Array) -> None:
             ((4.0, -103.0, -18.0), (30.0, -92.0, -22.0), (52.0, -62.0, -28.0), (50.0, -44.0, -42.0)), (width,) * 4
         )
         canvas.solid(BLOOD, subject.vary("transverse sinus", run, side), side, limit=canvas.inside(cavity))
-
-
-def lesion_candidates(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """Points in undeformed head coordinates, shape (count, 3), of the periventricular and deep white matter."""
-    along = np.array(
-        (
-            (12.0, 40.0, 2.0),
-            (20.0, 24.0, 16.0),
-            (24.0, 2.0, 27.0),
-            (26.0, -20.0, 28.0),
-            (33.0, -44.0, 22.0),
-            (32.0, -66.0, 12.0),
-        )
-    )
-    position = generator.uniform(0.0, len(along) - 1.001, size=count)
-    start = position.astype(int)
-    weight = (position - start)[:, None]
-    points = along[start] * (1 - weight) + along[start + 1] * weight
-    points += generator.normal(0.0, 6.0, size=points.shape)
-    points[:, 0] *= generator.choice((-1.0, 1.0), size=count)
-    return points

@@ -1,8 +1,8 @@
 """Tissue fractions of a block of voxels, painted from the innermost structure outwards.
 
-Structures are painted front to back: each takes its share of what is still free in a voxel, so the fractions of a voxel always sum to one, and a
-structure painted earlier lies inside those painted later. A surface that cuts a voxel takes the part of it that a plane at that distance would
-(the box-filtered edge), which is the partial-volume effect.
+Structures are painted front to back: each takes its share of what is still free in a voxel, so the fractions of a
+voxel always sum to one, and a structure painted earlier lies inside those painted later. A surface that cuts a voxel
+takes the part of it that a plane at that distance would (the box-filtered edge), which is the partial-volume effect.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Canvas:
         free -= share
 
     def nested(self, layers: Sequence[tuple[int, Array]], where: Window = EVERYWHERE) -> None:
-        """Paint (tissue, membership) pairs, innermost first, each membership including those before it (shells of one body)."""
+        """Paint shells of one body: (tissue, membership), innermost first, each including those before it."""
         taken: Array | None = None
         for tissue, membership in layers:
             if taken is None:

@@ -1,8 +1,9 @@
 """Smooth random fields made of plane waves.
 
-A field is a sum of cosines with random directions, wavelengths (mm) and phases, so it is defined everywhere in space and not per voxel: the same seed
-gives the same anatomy on every grid. Sums of many random plane waves tend to a Gaussian field (spectral representation of a stationary process:
-Shinozuka and Deodatis, Applied Mechanics Reviews 44, 1991).
+A field is a sum of cosines with random directions, wavelengths (mm) and phases, so it is defined everywhere in space
+and not per voxel: the same seed gives the same anatomy on every grid. Sums of many random plane waves tend to a
+Gaussian field (spectral representation of a stationary process: Shinozuka and Deodatis, Applied Mechanics Reviews 44,
+1991).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class WaveField:
     ) -> NDArray[np.float32]:
         """Values on a regular grid, shape (components, *shape).
 
-        A plane wave on a (possibly oblique) grid is a product of three one-dimensional waves, so the sum is one matrix product.
+        A plane wave on a (possibly oblique) grid is a product of three one-dimensional waves, so the sum is one matrix
+        product.
 
         Args:
             matrix: 3x3, from an index (column, row, slice) to mm.

@@ -1,14 +1,15 @@
 """Solids as signed distances in mm: negative inside, positive outside.
 
-Coordinates are those of the head frame (see `subject.py`). Distances to ellipsoids are first-order (function value over length of the gradient),
-exact on the surface and good within some mm of it, which is all that partial volume needs.
+Coordinates are those of the head frame (see `subject.py`). Distances to ellipsoids are first-order (function value
+over length of the gradient), exact on the surface and good within some mm of it, which is all that partial volume
+needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Point = tuple[float, float, float]
 Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def point(values: NDArray[np.float64]) -> Point:
+    """Three numbers as a tuple."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 class Solid(Protocol):
@@ -29,7 +36,7 @@ class Solid(Protocol):
         """Lowest and highest corner of a box around the solid, widened by `margin` mm."""
         ...
 
-    def varied(self, shift: NDArray[np.float64], factor: float) -> Solid:
+    def varied(self, shift: NDArray[np.float64], factor: float) -> Self:
         """The same solid moved by `shift` mm with its thickness multiplied by `factor`."""
         ...
 
@@ -57,10 +64,10 @@ class Ellipsoid:
         centre, radii = np.array(self.centre), np.array(self.radii) + margin
         return centre - radii, centre + radii
 
-    def varied(self, shift: NDArray[np.float64], factor: float) -> Ellipsoid:
+    def varied(self, shift: NDArray[np.float64], factor: float) -> Self:
         centre = np.array(self.centre) + shift
         radii = np.array(self.radii) * factor
-        return replace(self, centre=tuple(map(float, centre)), radii=tuple(map(float, radii)))
+        return replace(self, centre=point(centre), radii=point(radii))
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,8 @@ class Tube:
         points, widest = np.array(self.points), max(self.radii) + margin
         return points.min(axis=0) - widest, points.max(axis=0) + widest
 
-    def varied(self, shift: NDArray[np.float64], factor: float) -> Tube:
-        points = [tuple(map(float, np.array(point) + shift)) for point in self.points]
+    def varied(self, shift: NDArray[np.float64], factor: float) -> Self:
+        points = [point(np.array(corner) + shift) for corner in self.points]
         return replace(self, points=points, radii=[radius * factor for radius in self.radii])
 
 

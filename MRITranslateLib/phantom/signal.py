@@ -1,6 +1,7 @@
 """MR signal equations and the acquisition parameters of each contrast.
 
-Magnitude signal for unit receiver gain, times in ms, flip angle in degrees (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004, chapter 14):
+Magnitude signal for unit receiver gain, times in ms, flip angle in degrees (Bernstein, King and Zhou, Handbook of MRI
+Pulse Sequences, 2004, chapter 14):
 
     spin echo           PD (1 - exp(-TR/T1)) exp(-TE/T2)
     inversion recovery  PD |1 - 2 exp(-TI/T1) + exp(-TR/T1)| exp(-TE/T2)
@@ -26,7 +27,8 @@ class Acquisition:
     """How one MR contrast is acquired.
 
     Attributes:
-        sequence: which signal equation; `turbo_spin_echo` and `inversion_recovery` (FLAIR) read a train of echoes, so fat stays bright.
+        sequence: which signal equation; `turbo_spin_echo` and `inversion_recovery` (FLAIR) read a train of echoes, so
+            fat stays bright.
         tr, te, ti: repetition, (effective) echo and inversion time in ms.
         flip: flip angle in degrees, for the gradient echo.
         noise: standard deviation of each receiver channel as a fraction of the mean signal of white matter.
@@ -51,7 +53,7 @@ CONTRASTS: tuple[str, ...] = ("t1", "t2", "flair", "pd")
 DEFAULTS: Mapping[str, Acquisition] = {
     "t1": Acquisition("gradient_echo", tr=18.0, te=5.0, flip=27.0),
     "t2": Acquisition("turbo_spin_echo", tr=4500.0, te=100.0),
-    "flair": Acquisition("inversion_recovery", tr=9000.0, te=120.0, ti=2400.0),
+    "flair": Acquisition("inversion_recovery", tr=9000.0, te=120.0, ti=2480.0),
     "pd": Acquisition("turbo_spin_echo", tr=3000.0, te=15.0),
 }
 

@@ -1,4 +1,4 @@
-"""The skull around the brain and the soft tissue over it: tables and diploe, air cells of the temporal bone, skull base, scalp."""
+"""The skull around the brain and what lies on it: tables and diploe, air cells, skull base, scalp and its muscles."""
 
 from __future__ import annotations
 

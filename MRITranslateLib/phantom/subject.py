@@ -1,7 +1,8 @@
 """What differs from one head to the next: pose, size, age-like traits and smooth deformation, all drawn from one seed.
 
-Head frame: x to the right, y to the front, z up, in mm, origin near the anterior commissure - close to MNI space, in which the anatomy is written down.
-A seed draws an affine (scale of MNI space to this head, tilt, shift) and a smooth random displacement of up to some mm.
+Head frame: x to the right, y to the front, z up, in mm, origin near the anterior commissure - close to MNI space, in
+which the anatomy is written down. A seed draws an affine (scale of MNI space to this head, tilt, shift) and a smooth
+random displacement of up to some mm.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import WaveField
-from .shapes import Ellipsoid, Tube
+from .shapes import Solid
 
-Shape = TypeVar("Shape", Ellipsoid, Tube)
+Shape = TypeVar("Shape", bound=Solid)
 
 DEFORMATION_MM = 2.8
 """Standard deviation of each component of the random displacement."""
@@ -84,7 +85,7 @@ class Subject:
         return np.float32(DEFORMATION_MM) * self.waves["deformation"].at(points)
 
     def vary(self, name: str, shape: Shape, side: int = 0, shift: float = 0.8, size: float = 0.07) -> Shape:
-        """This person's version of a structure: moved by about `shift` mm and thicker or thinner by about the fraction `size`."""
+        """This person's version of a structure: moved by some `shift` mm, its thickness by the fraction `size`."""
         draw = self.generator(f"{name}/{side}")
         movement = draw.normal(0.0, shift, size=3)
         if side == 0:
