@@ -351,6 +351,15 @@ def test_a_flat_map_is_refused(gain: float, folder: Path) -> None:
                 explain(image, Looking(folder, Look(gain=gain)), target, method)
 
 
+def test_a_map_that_is_the_same_everywhere_is_refused(folder: Path) -> None:
+    """A layer that does not see the image: positive everywhere, and no place stands out."""
+    image = volume(head())
+    blind = Look()
+    nn.init.zeros_(blind.features.weight)
+    with pytest.raises(InputError, match="flat"):
+        explain(image, Looking(folder, blind), Region(box(image, (2, 20, 20), (4, 26, 30))), "gradcam")
+
+
 def test_bad_requests_get_one_sentence(package: Package, folder: Path, tmp_path: Path) -> None:
     image = volume(head())
     small = volume(head((5, 40, 50)))
