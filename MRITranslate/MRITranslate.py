@@ -274,7 +274,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._start(job, _("Explaining"), self._onExplained)
 
     def onLoadPhantom(self):
-        self._start(PhantomJob(), _("Making the phantom patient"), self._onPhantom)
+        self._start(PhantomJob(lesions=2), _("Making the phantom patient"), self._onPhantom)
 
     def onCancel(self):
         self._status.cancelling()
@@ -315,9 +315,11 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onPhantom(self, job, nodes):
         if self._parameterNode:
             self._parameterNode.inputVolume = nodes["t1"]
-            self._parameterNode.regionNode = nodes["labels"]
+            self._parameterNode.regionNode = nodes["lesions"]
         results.showLayers(nodes["t1"], None, 0.0)
-        return _("Loaded the phantom patient; its T1-weighted image is the input.")
+        return _(
+            "Loaded the phantom patient: its T1-weighted image is the input, its lesions are the region to explain."
+        )
 
 
 class MRITranslateLogic(ScriptedLoadableModuleLogic):

@@ -200,7 +200,7 @@ class ExplainJob:
             levelsNode.CreateDefaultDisplayNodes()
         additions.folderBeside(self.inputNode, f"{name} [MRITranslate {self.model}, {self.target}]", new)
         results.showAsHeatMap(heatNode)
-        colours = results.levelColours(additions, [_("no influence"), *result["level_names"]])
+        colours = results.levelColours(additions, list(result["level_names"]))
         levelsNode.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
         parameters = {
             "model": self.model,

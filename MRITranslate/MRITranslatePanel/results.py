@@ -194,15 +194,13 @@ def levelColours(additions: Additions, names: list[str]):
 
     A table of an earlier run with the same names is used again.
     """
-    scene = slicer.mrmlScene
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")):
-        table = scene.GetNthNodeByClass(index, "vtkMRMLColorTableNode")
+    for table in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
         if table.GetAttribute(KIND) == HEAT_LEVELS and _colourNames(table) == names:
             return table
     table = slicer.vtkMRMLColorTableNode()
     table.SetTypeToUser()
     table.SetNumberOfColors(len(names))
-    inferno = scene.GetNodeByID(INFERNO)
+    inferno = slicer.mrmlScene.GetNodeByID(INFERNO)
     for level, name in enumerate(names):
         colour = [0.0, 0.0, 0.0, 0.0]
         if level:
@@ -224,20 +222,24 @@ def viewsExist() -> bool:
 
 
 def showLayers(background, foreground, opacity: float) -> None:
-    """Show two volumes over each other in all slice views, if there are any."""
-    if viewsExist():
-        slicer.util.setSliceViewerLayers(
-            background=background, foreground=foreground, foregroundOpacity=opacity, fit=True
-        )
+    """Show two volumes over each other in all slice views, if there are any; zoom only when another volume is shown."""
+    if not viewsExist():
+        return
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    shown = {composite.GetBackgroundVolumeID() for composite in composites}
+    slicer.util.setSliceViewerLayers(
+        background=background,
+        foreground=foreground,
+        foregroundOpacity=opacity,
+        fit=shown != {background.GetID()},
+    )
 
 
 def setHeatMapOpacity(opacity: float) -> None:
     """Opacity of a heat map in every slice view that shows one in its foreground."""
-    scene = slicer.mrmlScene
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-        composite = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         identity = composite.GetForegroundVolumeID()
-        shown = scene.GetNodeByID(identity) if identity else None
+        shown = slicer.mrmlScene.GetNodeByID(identity) if identity else None
         if shown is not None and shown.GetAttribute(KIND) == HEAT_MAP:
             composite.SetForegroundOpacity(opacity)
 

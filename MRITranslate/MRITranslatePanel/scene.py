@@ -10,6 +10,7 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util import numpy_support
 
 from MRITranslateLib.errors import InputError
 
@@ -123,15 +124,15 @@ def maskArray(maskNode, referenceNode) -> np.ndarray:
 
 
 def _segmentationArray(segmentationNode, referenceNode) -> np.ndarray:
-    scene = slicer.mrmlScene
     size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
     if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
         return np.zeros(size, np.uint8)
     if segmentationNode.GetDisplayNode() is None:  # visibility, hence "visible segments", lives in the display node
         segmentationNode.CreateDefaultDisplayNodes()
-    temporary = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MRITranslateRegion")
-    temporary.SetHideFromEditors(True)
+    present = _nodeIDs()
     try:
+        temporary = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MRITranslateRegion")
+        temporary.SetHideFromEditors(True)
         exported = slicer.modules.segmentations.logic().ExportVisibleSegmentsToLabelmapNode(
             segmentationNode, temporary, referenceNode
         )
@@ -141,20 +142,16 @@ def _segmentationArray(segmentationNode, referenceNode) -> np.ndarray:
         if array.shape != size:
             raise RuntimeError(f"The segmentation was exported with the size {array.shape} instead of {size}.")
         return (array != 0).astype(np.uint8)
-    finally:
-        _removeWithDisplay(temporary)
+    finally:  # the export adds more than the label map: a display node and a colour table
+        for identity in _nodeIDs() - present:
+            node = slicer.mrmlScene.GetNodeByID(identity)
+            if node is not None:  # it has not left together with another one
+                slicer.mrmlScene.RemoveNode(node)
 
 
-def _removeWithDisplay(node) -> None:
-    """Remove a temporary node and what came with it (display, colour table, storage)."""
-    companions = [node.GetDisplayNode(), node.GetStorageNode()]
-    colours = companions[0].GetColorNode() if companions[0] else None
-    if colours is not None and colours.GetName() and colours.GetName().startswith(node.GetName()):
-        companions.append(colours)
-    slicer.mrmlScene.RemoveNode(node)
-    for companion in companions:
-        if companion is not None and slicer.mrmlScene.IsNodePresent(companion):
-            slicer.mrmlScene.RemoveNode(companion)
+def _nodeIDs() -> set[str]:
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
 def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
@@ -183,5 +180,5 @@ def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
     reslice.SetOutputOrigin(0, 0, 0)
     reslice.SetOutputExtent(0, size[0] - 1, 0, size[1] - 1, 0, size[2] - 1)
     reslice.Update()
-    scalars = vtk.util.numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
+    scalars = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
     return (scalars.reshape(tuple(reversed(size))) != 0).astype(np.uint8)

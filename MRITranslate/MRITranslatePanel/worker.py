@@ -163,6 +163,7 @@ class Worker:
             if not session.process.waitForFinished(QUIT_MS):
                 session.kill()
                 session.process.waitForFinished(QUIT_MS)
+            session.process.deleteLater()
             session.removeFolder()
         if self.busy:
             self._fail(Cancelled(_("The run was cancelled.")))

@@ -1,0 +1,88 @@
+"""The module in the test host, once for all tests of this folder, with small models of random weights."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY_T2, TINY_CT, SLOW = "tiny_t2", "tiny_ct", "slow_t2"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """The user's models folder with a quick T1 to T2, a quick T1 to CT, and a slow model for disturbing a run."""
+    from Testing.MRITranslateLib.packages import tiny_package
+
+    folder = tmp_path_factory.mktemp("models")
+    ct_intensity = {
+        "source": {"name": "foreground_median"},
+        "target": {"name": "window", "parameters": {"low": -1024.0, "high": 3071.0}},
+    }
+    tiny_package(folder / TINY_T2, name=TINY_T2, title="Tiny T1 to T2")
+    tiny_package(folder / TINY_CT, name=TINY_CT, title="Tiny T1 to CT", target="CT", intensity=ct_intensity)
+    slow = {"name": "resnet9", "parameters": {"width": 32, "blocks": 9}}
+    tiny_package(folder / SLOW, name=SLOW, title="Slow T1 to T2", network=slow, discriminator=None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def app(models):
+    """The running host with the module loaded."""
+    os.environ["MRITRANSLATE_MODELS"] = str(models)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from Testing.host import application
+
+    yield application.start(module_paths=[ROOT / "MRITranslate"], main_window=True)
+    sys.modules["MRITranslatePanel.worker"].sharedWorker().stop()
+
+
+@pytest.fixture
+def panel(app):
+    """The module's widget, shown, in an empty scene, with nothing running; the quick T1 to T2 model is chosen."""
+    import slicer
+
+    slicer.mrmlScene.Clear()
+    slicer.util.selectModule("MRITranslate")
+    widget = slicer.util.getModuleWidget("MRITranslate")
+    choose_model(widget, TINY_T2)
+    yield widget
+    widget.logic.cancel()
+    wait(lambda: not widget.logic.running)
+    assert app.warnings == []
+    assert app.slot_errors == []
+
+
+@pytest.fixture
+def logic(app):
+    """The scripting interface in an empty scene."""
+    import slicer
+
+    slicer.mrmlScene.Clear()
+    return sys.modules["MRITranslate"].MRITranslateLogic()
+
+
+def wait(condition, seconds=60.0):
+    """Let the application work until `condition()` holds."""
+    import time
+
+    import slicer
+
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the application did not get there in time"
+        slicer.app.processEvents()
+        time.sleep(0.002)
+
+
+def choose_model(widget, name):
+    combo = widget.ui.modelCombo
+    combo.currentIndex = combo.findData(name)
+
+
+def click_and_wait(widget, button):
+    """Click a button that starts a run and wait for its end."""
+    assert button.enabled, button.toolTip
+    button.click()
+    wait(lambda: not widget.logic.running)

@@ -1,0 +1,220 @@
+"""The panel as a person uses it: clicks in the test host, the real worker process, the real MRML scene."""
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from .conftest import SLOW, TINY_CT, TINY_T2, choose_model, click_and_wait, wait
+
+SHAPE = (12, 40, 36)
+
+
+def head(shape=SHAPE, name="Scan"):
+    """A scalar volume node with a bright ellipsoid of smooth texture in the middle."""
+    import slicer
+
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij")
+    inside = sum(axis**2 for axis in axes) < 0.8
+    texture = 500 + 200 * np.sin(6 * axes[1]) * np.cos(5 * axes[2])
+    return slicer.util.addVolumeFromArray(np.where(inside, texture, 0).astype(np.float32), name=name)
+
+
+def nodes_of_scene():
+    import slicer
+
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def start_slow_run(panel):
+    """Begin a translation that takes long, and return when the worker is in the middle of it."""
+    scan = head((64, 128, 128))
+    choose_model(panel, SLOW)
+    panel.ui.inputSelector.setCurrentNode(scan)
+    before = nodes_of_scene()
+    panel.ui.runButton.click()
+    wait(lambda: "Translating" in panel.ui.stageLabel.text and panel.ui.progressBar.maximum == 100)
+    return scan, before
+
+
+def translate_again(panel):
+    """The proof that the panel is usable: another run gives a result."""
+    import slicer
+
+    scan = head(name="Again")
+    choose_model(panel, TINY_T2)
+    panel.ui.inputSelector.setCurrentNode(scan)
+    click_and_wait(panel, panel.ui.runButton)
+    assert slicer.mrmlScene.GetFirstNodeByName("Again [synthetic T2]") is not None, panel.ui.statusLabel.text
+
+
+def test_panel_is_narrow_enough_and_warns_of_its_limits(panel):
+    assert panel.parent.minimumSizeHint.width() <= 350
+    assert "Research use only" in panel.ui.disclaimerLabel.text
+    assert panel.ui.disclaimerLabel.visible
+
+
+def test_run_says_why_it_is_disabled(panel):
+    assert not panel.ui.runButton.enabled
+    assert "input volume" in panel.ui.runButton.toolTip
+    head()
+    assert panel.ui.runButton.enabled
+    assert not panel.ui.explainButton.enabled
+    assert "region" in panel.ui.explainButton.toolTip
+    panel.ui.targetCombo.currentIndex = 1
+    assert panel.ui.explainButton.enabled
+    assert not panel.ui.regionSelector.enabled
+
+
+def test_card_of_the_chosen_model_is_shown(panel):
+    choose_model(panel, TINY_CT)
+    assert "Tiny T1 to CT" in panel.ui.cardText.plainText
+    assert panel.logic.getParameterNode().model == TINY_CT
+    choose_model(panel, TINY_T2)
+    assert "Tiny T1 to T2" in panel.ui.cardText.plainText
+
+
+def test_phantom_then_translation_then_explanations(panel):
+    import slicer
+
+    click_and_wait(panel, panel.ui.phantomButton)
+    scan = panel.ui.inputSelector.currentNode()
+    assert scan.GetName() == "Phantom 1 T1"
+    for name in ("Phantom 1 T1 [synthetic T2]", "Phantom 1 T1 [synthetic T2]_1"):
+        click_and_wait(panel, panel.ui.runButton)
+        assert name in panel.ui.statusLabel.text
+        assert slicer.mrmlScene.GetFirstNodeByName(name) is not None
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    for index, target in ((0, "region"), (1, "realism")):
+        panel.ui.targetCombo.currentIndex = index
+        click_and_wait(panel, panel.ui.explainButton)
+        heat = slicer.mrmlScene.GetFirstNodeByName(f"Phantom 1 T1 [heat map of {TINY_T2}, {target}]")
+        assert heat is not None, panel.ui.statusLabel.text
+        assert composite.GetBackgroundVolumeID() == scan.GetID()
+        assert composite.GetForegroundVolumeID() == heat.GetID()
+        assert composite.GetForegroundOpacity() == 0.5
+    panel.ui.opacitySlider.value = 0.25
+    assert composite.GetForegroundOpacity() == 0.25
+
+
+def test_chosen_output_is_overwritten_and_named_synthetic(panel):
+    import slicer
+
+    scan, output = head(), head(name="T2")
+    panel.ui.inputSelector.setCurrentNode(scan)
+    panel.ui.outputSelector.setCurrentNode(output)
+    before = nodes_of_scene()
+    click_and_wait(panel, panel.ui.runButton)
+    assert nodes_of_scene() == before
+    assert output.GetName() == "T2 [synthetic T2]"
+    assert output.GetAttribute("MRITranslate.SourceNodeName") == "Scan"
+    panel.ui.outputSelector.setCurrentNode(scan)
+    click_and_wait(panel, panel.ui.runButton)
+    assert "input itself" in panel.ui.statusLabel.text
+    assert slicer.util.arrayFromVolume(scan).max() > 600
+
+
+def test_cancel(panel):
+    _, before = start_slow_run(panel)
+    assert panel.ui.cancelButton.enabled
+    assert not panel.ui.runButton.enabled
+    assert "under way" in panel.ui.runButton.toolTip
+    panel.ui.cancelButton.click()
+    wait(lambda: not panel.logic.running, 10)
+    assert "cancelled" in panel.ui.statusLabel.text
+    assert nodes_of_scene() == before
+    translate_again(panel)
+
+
+def test_closing_the_scene_stops_the_run(panel):
+    import slicer
+
+    start_slow_run(panel)
+    slicer.mrmlScene.Clear()
+    empty = nodes_of_scene()
+    wait(lambda: not panel.logic.running, 10)
+    assert "scene was closed" in panel.ui.statusLabel.text
+    assert nodes_of_scene() == empty
+    translate_again(panel)
+
+
+def test_removing_the_input_stops_the_run(panel):
+    import slicer
+
+    scan, before = start_slow_run(panel)
+    removed = {scan.GetID(), scan.GetDisplayNodeID()}
+    slicer.mrmlScene.RemoveNode(scan)
+    wait(lambda: not panel.logic.running, 10)
+    assert "was removed" in panel.ui.statusLabel.text
+    assert before - nodes_of_scene() <= removed
+    assert nodes_of_scene() <= before
+    translate_again(panel)
+
+
+def test_killing_the_worker_is_survived(panel):
+    _, before = start_slow_run(panel)
+    os.kill(sys.modules["MRITranslatePanel.worker"].sharedWorker().processId, signal.SIGKILL)
+    wait(lambda: not panel.logic.running, 10)
+    assert "ended unexpectedly" in panel.ui.statusLabel.text
+    assert nodes_of_scene() == before
+    translate_again(panel)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7.0, "everywhere"), (np.nan, "NaN")])
+def test_volumes_that_cannot_be_translated(panel, value, expected):
+    import slicer
+
+    slicer.util.addVolumeFromArray(np.full(SHAPE, value, np.float32), name="Bad")
+    before = nodes_of_scene()
+    click_and_wait(panel, panel.ui.runButton)
+    assert expected in panel.ui.statusLabel.text
+    assert nodes_of_scene() == before
+
+
+def test_interface_stays_alive(panel):
+    """A timer of the event loop is never late by more than a fifth of a second during a run."""
+    import time
+
+    import qt
+
+    gaps, last = [], [None]
+
+    def tick():
+        now = time.monotonic()
+        if last[0] is not None:
+            gaps.append(now - last[0])
+        last[0] = now
+
+    timer = qt.QTimer()
+    timer.setInterval(10)
+    timer.connect("timeout()", tick)
+    start_slow_run(panel)
+    timer.start()
+    wait(lambda: len(gaps) > 50)
+    timer.stop()
+    panel.ui.cancelButton.click()
+    wait(lambda: not panel.logic.running, 10)
+    assert max(gaps) < 0.2
+
+
+def test_leaving_and_coming_back_during_a_run(panel):
+    import slicer
+
+    start_slow_run(panel)
+    slicer.util.selectModule("SampleData")
+    slicer.util.selectModule("MRITranslate")
+    assert panel.ui.cancelButton.enabled
+    panel.ui.cancelButton.click()
+    wait(lambda: not panel.logic.running, 10)
+    translate_again(panel)
+
+
+def test_choices_are_kept_in_the_parameter_node(panel):
+    parameters = panel.logic.getParameterNode()
+    panel.ui.deviceCombo.currentIndex = 1
+    panel.ui.methodCombo.currentIndex = 2
+    panel.ui.opacitySlider.value = 0.7
+    assert (parameters.device.value, parameters.method.value, parameters.opacity) == ("cpu", "hirescam", 0.7)

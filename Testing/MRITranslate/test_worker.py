@@ -1,0 +1,164 @@
+"""The QProcess client: one warm process, a private folder, and an end in every case."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MRITranslateLib.service.volumes import write_array
+
+from .conftest import SLOW, wait
+
+
+@pytest.fixture
+def module(app):
+    return sys.modules["MRITranslatePanel.worker"]
+
+
+@pytest.fixture
+def worker(module):
+    client = module.Worker()
+    yield client
+    client.stop()
+
+
+class Answer:
+    """What the callbacks of one request were given."""
+
+    def __init__(self):
+        self.progress, self.results, self.errors = [], [], []
+
+    @property
+    def ended(self):
+        return bool(self.results or self.errors)
+
+    def callbacks(self):
+        def on_progress(*report):
+            self.progress.append(report)
+
+        def on_result(result, folder):
+            self.results.append(result)
+
+        return on_progress, on_result, self.errors.append
+
+
+def ask(worker, method, params):
+    answer = Answer()
+    worker.request(method, params, *answer.callbacks())
+    return answer
+
+
+def ask_slowly(worker):
+    """A request that takes many seconds, when it is in the middle of its work."""
+    array = np.random.default_rng(1).random((64, 128, 128), np.float32)
+    image = write_array(worker.folder(), array, (1, 1, 1), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    answer = ask(worker, "translate", {"image": image, "model": SLOW})
+    wait(lambda: answer.progress and answer.progress[-1][1] == "Translating slices")
+    return answer
+
+
+def alive(pid):
+    """Whether a process runs (and is not merely waiting for its parent to take note of its end)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_process_is_started_on_first_use_and_kept(worker):
+    assert worker.processId == 0
+    folder = Path(worker.folder())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    answer = ask(worker, "devices", {})
+    wait(lambda: answer.ended)
+    assert answer.results[0]["devices"][0]["name"] == "cpu"
+    first = worker.processId
+    again = ask(worker, "devices", {})
+    wait(lambda: again.ended)
+    assert worker.processId == first
+    worker.stop()
+    assert not folder.exists()
+    assert not alive(first)
+
+
+def test_progress_comes_at_least_four_times_a_second(worker):
+    answer = ask_slowly(worker)
+    count, start = len(answer.progress), time.monotonic()
+    wait(lambda: len(answer.progress) >= count + 8)
+    assert time.monotonic() - start < 2
+    worker.stop()
+    assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
+
+
+def test_one_request_at_a_time(worker, module):
+    answer = ask(worker, "devices", {})
+    with pytest.raises(module.InputError, match="under way"):
+        ask(worker, "devices", {})
+    wait(lambda: answer.ended)
+    with pytest.raises(module.InputError, match="seed"):
+        ask(worker, "phantom", {"seed": "one"})
+    assert not worker.busy
+
+
+def test_cancel_before_the_process_is_ready(worker):
+    answer = ask(worker, "devices", {})
+    worker.cancel()
+    assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
+    again = ask(worker, "devices", {})
+    wait(lambda: again.ended)
+    assert again.results
+
+
+def test_a_process_that_does_not_obey_is_killed(worker):
+    answer = ask_slowly(worker)
+    pid, worker.graceMs = worker.processId, 200
+    os.kill(pid, signal.SIGSTOP)
+    worker.cancel()
+    wait(lambda: answer.ended, 10)
+    assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
+    assert not alive(pid)
+    again = ask(worker, "devices", {})
+    wait(lambda: again.ended)
+    assert again.results
+
+
+def test_crash_is_one_readable_error(worker, module):
+    answer = ask_slowly(worker)
+    folder = Path(worker.folder())
+    os.kill(worker.processId, signal.SIGKILL)
+    wait(lambda: answer.ended, 10)
+    assert len(answer.errors) == 1
+    assert isinstance(answer.errors[0], module.WorkerError)
+    assert "\n" not in str(answer.errors[0])
+    wait(lambda: not folder.exists(), 10)
+
+
+def test_process_that_cannot_start(worker, module, monkeypatch):
+    monkeypatch.setattr(module.sys, "executable", "/nonexistent/python")
+    answer = ask(worker, "devices", {})
+    wait(lambda: answer.ended, 10)
+    assert "could not be started" in str(answer.errors[0])
+    monkeypatch.undo()
+    again = ask(worker, "devices", {})
+    wait(lambda: again.ended)
+    assert again.results
+
+
+def test_killing_a_tree_reaches_grandchildren(app):
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    grandchild = int(parent.stdout.readline())
+    sys.modules["MRITranslatePanel.process_tree"].killTree(parent.pid)
+    parent.wait(10)
+    wait(lambda: not alive(grandchild), 10)
