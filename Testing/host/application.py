@@ -1,4 +1,7 @@
-"""Starting the host: scene, logics, `slicer.app`, modules, main window. One application a process; starting it again only adds module paths."""
+"""Starting the host: scene, logics, `slicer.app`, modules, main window.
+
+There is one application a process; starting it again only adds module paths.
+"""
 
 import atexit
 import collections.abc
@@ -13,9 +16,9 @@ from typing import Any
 # Qt reads it when the application is made; a test host never opens a window on somebody's screen.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
-import slicer  # noqa: E402
+import slicer
 
-from . import pythonqt, signals  # noqa: E402
+from . import pythonqt, signals
 
 
 class Host:
@@ -24,6 +27,7 @@ class Host:
     def __init__(self, native: Any, main_window: Any) -> None:
         self.native = native
         self.main_window = main_window
+        self._closed = False
 
     @property
     def warnings(self) -> list[str]:
@@ -52,6 +56,9 @@ class Host:
 
     def close(self) -> None:
         """Unload the modules and close the scene, as Slicer does at its end."""
+        if self._closed:
+            return
+        self._closed = True
         manager = self.native.moduleManager()
         if self.main_window is not None:
             self.main_window._close_panel()
@@ -73,12 +80,13 @@ def start(
 ) -> Host:
     """The host of this process, started if there is none yet.
 
-    module_paths: folders with scripted modules. main_window: False is Slicer's --no-main-window. testing: Slicer's --testing (message boxes are not shown).
-    RuntimeError if it already runs with another kind of main window.
+    module_paths: folders with scripted modules. main_window: False is Slicer's --no-main-window. testing: Slicer's
+    --testing (message boxes are not shown). RuntimeError if it already runs with another kind of main window.
     """
     global _running
     if _running is None:
         _running = _start(main_window, list(arguments))
+        atexit.register(_running.close)
         _running.native.commandOptions().testingEnabled = testing
         _running.add_module_paths(module_paths)
         if _running.main_window is not None:

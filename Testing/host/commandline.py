@@ -1,8 +1,8 @@
 """Slicer's command line: what it takes, the order of things, and the exit code."""
 
 import argparse
+import collections.abc
 import dataclasses
-import os
 import pathlib
 import runpy
 import sys
@@ -28,7 +28,7 @@ class Options:
 
 
 def parse(arguments: list[str]) -> Options:
-    """Slicer's options, and the host's own for the picture; anything else goes to the script, or is refused if there is none."""
+    """Slicer's options, and the host's own for the picture; the rest is the script's, or refused if there is none."""
     parser = argparse.ArgumentParser(
         prog="python -m Testing.host",
         description="Runs scripted modules of 3D Slicer without Slicer, for tests.",
@@ -48,7 +48,12 @@ def parse(arguments: list[str]) -> Options:
     own.add_argument("--volume", metavar="FILE")
     own.add_argument("--model", metavar="NAME")
     own.add_argument("--run", action="store_true", help="click Run and wait for the result")
-    known, rest = parser.parse_known_args(arguments)
+    ours, after = _split_at_dashes(arguments)
+    for option in ("--additional-module-paths", "--python-script", "--python-code"):
+        if ours.count(option) > 1:
+            parser.error(f"{option} is given twice; Slicer takes the first and skips the other")
+    known, rest = parser.parse_known_args(ours)
+    rest += after
     if rest and known.python_script is None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if known.screenshot is None and (known.volume or known.model or known.run):
@@ -69,6 +74,14 @@ def parse(arguments: list[str]) -> Options:
     )
 
 
+def _split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Everything after `--` is the script's, whatever it looks like."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
 def main(arguments: list[str]) -> int:
     """Run the host; the process's exit code."""
     options = parse(arguments)
@@ -81,18 +94,17 @@ def main(arguments: list[str]) -> int:
     host = application.start(options.module_paths, main_window=options.main_window, testing=options.testing)
     failed = not _run_script(options)
     if options.code is not None:
-        failed = (
-            not _run(lambda: exec(compile(options.code or "", "<python-code>", "exec"), _main_namespace())) or failed
-        )
+        code = compile(options.code, "<python-code>", "exec")
+        failed = not _run(lambda: exec(code, vars(sys.modules["__main__"]))) or failed
     if options.testing and host.native._exit_code is None:
         host.native._exit_code = EXIT_FAILURE if failed or signals.slot_errors else EXIT_SUCCESS
     if host.native._exit_code is None:
         host.native.exec()  # as in Slicer, the application stays until it is told to exit
     host.native.processEvents()
-    code = host.native._exit_code
+    status = host.native._exit_code
     host.native.aboutToQuit.emit()
     host.close()
-    return EXIT_SUCCESS if code is None else int(code)
+    return EXIT_SUCCESS if status is None else int(status)
 
 
 def _run_script(options: Options) -> bool:
@@ -106,24 +118,13 @@ def _run_script(options: Options) -> bool:
     return _run(lambda: runpy.run_path(str(path), init_globals=None, run_name="__main__"))
 
 
-def _main_namespace() -> dict[str, object]:
-    return vars(sys.modules["__main__"])
-
-
-def _run(action: object) -> bool:
+def _run(action: collections.abc.Callable[[], object]) -> bool:
     """Run a script; False if it raised. SystemExit ends the process with its code, as in Slicer."""
     try:
-        action()  # type: ignore[operator]
+        action()
     except SystemExit:
         raise
     except BaseException:
         traceback.print_exc()
         return False
     return True
-
-
-def finish(code: int) -> None:
-    """End the process without tearing Qt and VTK down object by object: Python's order of destruction is not Qt's."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -1,4 +1,7 @@
-"""Arguments between Python and Qt as PythonQt converts them: more willingly than PySide6, and with ValueError where nothing fits."""
+"""Arguments between Python and Qt as PythonQt converts them.
+
+That is more willingly than PySide6 does, and with a ValueError where nothing fits.
+"""
 
 import collections.abc
 import enum
@@ -45,7 +48,10 @@ class EnumValue(int):
 
 
 class EnumType:
-    """An enumeration itself: called with a number it gives the value. Its values are attributes of the class around it only, as in PythonQt."""
+    """An enumeration itself: called with a number it gives the value.
+
+    Its values are attributes of the class around it only, as in PythonQt.
+    """
 
     def __init__(self, kind: type[enum.Enum]) -> None:
         self._kind = kind
@@ -144,7 +150,8 @@ class Converter:
         if value is None:
             # A pointer may be null; a value type may not, and PySide6 says so itself.
             return _CLOSE, None
-        # Qt's implicit conversions (QPixmap to QIcon, QColor to QBrush, bytes to QByteArray): PySide6 knows them and raises where there is none.
+        # Qt's implicit conversions (QPixmap to QIcon, QColor to QBrush, bytes to QByteArray): PySide6 knows them, and
+        # raises where there is none.
         implicit = not isinstance(value, str | bool | int | float) or wanted.__name__ in (
             "QColor",
             "QKeySequence",

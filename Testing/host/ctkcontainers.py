@@ -35,15 +35,12 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(not opened)
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        return self.sizeHint()
+        header = QtCore.QSize(self.fontMetrics().horizontalAdvance(self.text()) + 40, _HEADER)
+        return header if self.layout() is None else header.expandedTo(self.layout().totalMinimumSize())
 
     def sizeHint(self) -> QtCore.QSize:
-        text = self.fontMetrics().horizontalAdvance(self.text()) + 40
-        layout = self.layout()
-        if not self.isChecked() or layout is None:
-            return QtCore.QSize(text, _HEADER)
-        inner = layout.sizeHint()
-        return QtCore.QSize(max(text, inner.width()), inner.height())
+        header = self.minimumSizeHint()
+        return header if self.layout() is None else header.expandedTo(self.layout().totalSizeHint())
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
         return position.y() < _HEADER

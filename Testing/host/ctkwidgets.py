@@ -1,7 +1,7 @@
 """The ctk widgets that modules use, as Qt widgets with ctk's properties, slots and signals.
 
-Only what PythonQt shows of the C++ classes is public here: properties, slots, invokables and signals. A setter that is no slot (`setRange` of a slider) does
-not exist for a script, there or here. The constructors take a parent only.
+Only what PythonQt shows of the C++ classes is public here: properties, slots, invokables and signals. A setter that is
+no slot (`setRange` of a slider) does not exist for a script, there or here. The constructors take a parent only.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The layout manager: slice views for the view nodes of the real layout logic, arranged as the layout's description says."""
+"""The layout manager: slice views for the nodes of the real layout logic, arranged as the layout's description says."""
 
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -12,7 +12,10 @@ from .sliceview import qMRMLSliceWidget
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Makes a slice widget for every slice node of the layout. In the place of other views stands an empty frame: they need a GPU."""
+    """Makes a slice widget for every slice node of the layout.
+
+    In the place of other views stands an empty frame: they need a GPU.
+    """
 
     layoutChanged = Signal(int)
 
@@ -72,7 +75,11 @@ class qSlicerLayoutManager(QtCore.QObject):
     def _build(self, element: ElementTree.Element) -> QtWidgets.QWidget:
         """The widget for a <layout> or <view> of a description."""
         if element.tag == "view":
-            widget = self._widgets.get(element.get("singletontag", "")) if element.get("class") == "vtkMRMLSliceNode" else None
+            widget = (
+                self._widgets.get(element.get("singletontag", ""))
+                if element.get("class") == "vtkMRMLSliceNode"
+                else None
+            )
             if widget is None:
                 return _empty_frame(element.get("class", ""))
             widget.show()
@@ -129,7 +136,10 @@ class qSlicerLayoutManager(QtCore.QObject):
 
 
 def _empty_frame(class_name: str) -> QtWidgets.QWidget:
-    frame = QtWidgets.QLabel(f"({class_name.removeprefix('vtkMRML').removesuffix('Node')}: not in the test host)")
+    kind = {"vtkMRMLViewNode": "3D view", "vtkMRMLPlotViewNode": "plot", "vtkMRMLTableViewNode": "table"}
+    frame = QtWidgets.QLabel(f"({kind.get(class_name, class_name)}: not in the test host)")
     frame.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-    frame.setStyleSheet("background: qlineargradient(x1:0, y1:0, x2:0, y2:1, stop:0 #8a9bd4, stop:1 #c1c3e8); color: #4a5480")
+    frame.setStyleSheet(
+        "background: qlineargradient(x1:0, y1:0, x2:0, y2:1, stop:0 #8a9bd4, stop:1 #c1c3e8); color: #4a5480"
+    )
     return frame

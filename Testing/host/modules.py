@@ -1,4 +1,7 @@
-"""Modules: the scripted ones found on the module paths, Slicer's own with their real logics, and the life of a panel (init, setup, enter, exit, cleanup)."""
+"""Modules: the scripted ones found on the module paths, and Slicer's own with their real logics.
+
+And the life of a panel: init, setup, enter, exit, cleanup.
+"""
 
 import ast
 import importlib.util

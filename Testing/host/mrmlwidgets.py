@@ -1,5 +1,7 @@
 """qMRML widgets without a node list: the root of panels, and the number widgets that follow the scene's units."""
 
+from typing import ClassVar
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 from slicer_core import vtkMRMLScene
@@ -11,8 +13,8 @@ class qMRMLWidget(QWidget):
     """The root of a panel; hands its scene on by a signal."""
 
     mrml_scene_changed = Signal(object)
-    host_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrml_scene_changed"}
-    host_slots = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
+    host_signals: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrml_scene_changed"}
+    host_slots: ClassVar = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,7 +32,7 @@ class qMRMLWidget(QWidget):
 class qMRMLSliderWidget(ctkSliderWidget):
     """A ctk slider that takes a scene (for units, which the host leaves alone)."""
 
-    host_slots = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
+    host_slots: ClassVar = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +48,7 @@ class qMRMLSliderWidget(ctkSliderWidget):
 class qMRMLRangeWidget(ctkRangeWidget):
     """A ctk range that takes a scene (for units, which the host leaves alone)."""
 
-    host_slots = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
+    host_slots: ClassVar = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene"}
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,10 +1,10 @@
-"""qMRMLNodeComboBox on the real scene: which nodes it lists, which one it selects when they come and go, and its signals.
+"""qMRMLNodeComboBox on the real scene: which nodes it lists, which it selects when they come and go, and its signals.
 
-The selection follows Qt's combo box over Slicer's scene model (Libs/MRML/Widgets/qMRMLNodeComboBox.cxx): the first node is taken when the list was empty and
-holds no other items; a removed node hands the selection to its neighbour.
+The selection follows Qt's combo box over Slicer's scene model (Libs/MRML/Widgets/qMRMLNodeComboBox.cxx): the first node
+is taken when the list was empty and holds no other items; a removed node hands the selection to its neighbour.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import vtk
 from PySide6 import QtWidgets
@@ -29,7 +29,7 @@ class qMRMLNodeComboBox(QWidget):
     node_about_to_be_edited = Signal(object)
     currentNodeIDChanged = Signal(str)
     currentNodeRenamed = Signal(str)
-    host_signals = {
+    host_signals: ClassVar = {
         "currentNodeChanged(vtkMRMLNode*)": "current_node_changed",
         "currentNodeChanged(bool)": "current_valid_changed",
         "nodeAdded(vtkMRMLNode*)": "node_added",
@@ -38,7 +38,10 @@ class qMRMLNodeComboBox(QWidget):
         "nodeAboutToBeRemoved(vtkMRMLNode*)": "node_about_to_be_removed",
         "nodeAboutToBeEdited(vtkMRMLNode*)": "node_about_to_be_edited",
     }
-    host_slots = {"setMRMLScene(vtkMRMLScene*)": "setMRMLScene", "setCurrentNode(vtkMRMLNode*)": "setCurrentNode"}
+    host_slots: ClassVar = {
+        "setMRMLScene(vtkMRMLScene*)": "setMRMLScene",
+        "setCurrentNode(vtkMRMLNode*)": "setCurrentNode",
+    }
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

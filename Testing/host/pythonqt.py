@@ -1,8 +1,10 @@
 """PythonQt's view of Qt objects: properties are attributes, classes are flat, what is unknown raises.
 
-Every Qt object that a script sees is a `Wrapper` around the PySide6 object; `wrap` and `unwrap` go one way and the other. Facts are PythonQt's (the patched
-branch that Slicer builds): class wrappers have no base but `Wrapper`, so `isinstance(button, qt.QWidget)` is False; lists come back as tuples; a call that
-fits no overload is a ValueError; a new attribute is refused unless the class was derived in Python; named children and dynamic properties are attributes.
+Every Qt object that a script sees is a `Wrapper` around the PySide6 object; `wrap` and `unwrap` go one way and the
+other. The facts are those of PythonQt (the patched branch that Slicer builds): class wrappers have no base but
+`Wrapper`, so `isinstance(button, qt.QWidget)` is False; lists come back as tuples; a call that fits no overload is a
+ValueError; a new attribute is refused unless the class was derived in Python; named children and dynamic properties are
+attributes.
 """
 
 import enum
@@ -32,7 +34,6 @@ _PYSIDE_ONLY = {
     "findChild",
     "findChildren",
 }
-_QT6_ONLY = {"checkStateChanged"}
 _ALIASES = {"exec_": "exec"}
 
 
@@ -256,7 +257,8 @@ class Wrapper(metaclass=WrapperType):
             object.__setattr__(self, name, value)
         else:
             raise AttributeError(
-                f"'{name}' does not exist on {type(self).__name__} and creating new attributes on C++ objects is not allowed"
+                f"'{name}' does not exist on {type(self).__name__} and creating new attributes on C++ objects is not "
+                "allowed"
             )
 
     def __eq__(self, other: object) -> bool:
@@ -326,7 +328,7 @@ def _member(native_class: type, name: str) -> tuple[str | None, Any]:
 
 def _look_up(native_class: type, name: str) -> tuple[str | None, Any]:
     name = _ALIASES.get(name, name)
-    if name.startswith("_") or name in _PYSIDE_ONLY or name in _QT6_ONLY or name.startswith(("host_", "pythonqt_")):
+    if name.startswith(("_", "host_", "pythonqt_")) or name in _PYSIDE_ONLY or name in signals.QT6_ONLY:
         return None, None
     meta = getattr(native_class, "staticMetaObject", None)
     if meta is not None and meta.indexOfProperty(name) >= 0:
@@ -360,7 +362,8 @@ def _read_property(native: QtCore.QObject, name: str) -> Any:
 
 def _write_property(native: QtCore.QObject, name: str, value: Any) -> None:
     meta = native.metaObject().property(native.metaObject().indexOfProperty(name))
-    refused = f"Property '{name}' of type '{meta.typeName()}' does not accept an object of type {type(value).__name__} ({value!r})"
+    given = f"{type(value).__name__} ({value!r})"
+    refused = f"Property '{name}' of type '{meta.typeName()}' does not accept an object of type {given}"
     if not meta.isWritable():
         raise AttributeError(f"Property '{name}' of {native.metaObject().className()} object is not writable")
     try:

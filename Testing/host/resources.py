@@ -1,4 +1,7 @@
-"""Files that Slicer ships and slicer-core does not: colour tables and volume display presets, written into the host's share folder at the start."""
+"""Files that Slicer ships and slicer-core does not: colour tables and volume display presets.
+
+They are written into the host's share folder at the start.
+"""
 
 import colorsys
 import json

@@ -73,7 +73,7 @@ class ScriptedLoadableModuleWidget:
         """Overridden by modules; called before the module is unloaded."""
 
     def setup(self) -> None:
-        """Overridden by modules, which call it first. (Slicer adds the reload section in developer mode; the host does not.)"""
+        """Overridden by modules, which call it first. (The host has no reload section for developers.)"""
 
     def onReload(self) -> None:
         slicer.util.reloadScriptedModule(self.moduleName)

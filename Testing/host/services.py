@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from typing import Any
+from typing import Any, ClassVar
 
 import slicer
 from PySide6 import QtCore, QtWidgets
@@ -24,7 +24,7 @@ class qSlicerCommandOptions(QtCore.QObject):
         self._values = {"testing": False, "exit": False, "no_main_window": False, "no_splash": False}
         self._script, self._code, self._paths = "", "", []
 
-    def _option(name: str) -> Property:  # noqa: N805 - builds the properties below
+    def _option(name: str) -> Property:
         return Property(
             bool, lambda self: self._values[name], lambda self, value: self._values.__setitem__(name, value)
         )
@@ -43,7 +43,7 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     startupCompleted = Signal()
     mrml_scene_changed = Signal(object)
-    host_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrml_scene_changed"}
+    host_signals: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrml_scene_changed"}
 
     def __init__(self, arguments: list[str], home: str) -> None:
         super().__init__(arguments)
@@ -153,7 +153,7 @@ def private_settings(home: str) -> None:
 
 
 def quiet_platform() -> None:
-    """Drop the offscreen platform's remark on every shown window; everything else Qt says goes to standard error as usual."""
+    """Drop the offscreen platform's remark on every shown window; all else that Qt says goes to standard error."""
 
     def handle(kind: QtCore.QtMsgType, context: QtCore.QMessageLogContext, text: str) -> None:
         if "propagateSizeHints" not in text:

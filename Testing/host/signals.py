@@ -1,4 +1,7 @@
-"""Connecting Qt signals to Python callables by signature, as PythonQt does: False and a warning for an unknown signal, errors of a slot printed and kept."""
+"""Connecting Qt signals to Python callables by signature, as PythonQt does.
+
+An unknown signal gives False and a warning; errors of a slot are printed, and kept for tests to see.
+"""
 
 import collections.abc
 import inspect
@@ -10,6 +13,20 @@ import shiboken6
 from PySide6 import QtCore
 
 Wrap = collections.abc.Callable[[Any], Any]
+
+QT6_ONLY = frozenset(
+    (
+        "checkStateChanged",
+        "isRowVisible",
+        "labelDrawingMode",
+        "setLabelDrawingMode",
+        "setRowVisible",
+        "setUnixProcessParameters",
+        "startCommand",
+        "unixProcessParameters",
+    )
+)
+"""Members of Qt 6 that Qt 5.15, and with it Slicer 5.8, does not have: the host has them not either."""
 
 connect_warnings: list[str] = []
 """One sentence for each connect or disconnect that named an unknown signal or slot; a module's tests fail on any."""
@@ -60,7 +77,8 @@ def _find_signal(native: QtCore.QObject, signal: str) -> Any:
     if text.replace(" ", "") in own:
         return getattr(native, own[text.replace(" ", "")])
     normalized = bytes(QtCore.QMetaObject.normalizedSignature(text).data()).decode()
-    if native.metaObject().indexOfSignal(normalized) < 0 or "PyObject" in normalized:
+    unknown = native.metaObject().indexOfSignal(normalized) < 0 or "PyObject" in normalized
+    if unknown or normalized.partition("(")[0] in QT6_ONLY:
         return None
     return normalized
 

@@ -9,12 +9,15 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtWidgets import QWidget
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-_COLOURS = {"Red": "#f34a33", "Green": "#6eb04b", "Yellow": "#edd54c"}
+_COLOURS = {"R": "#f34a33", "G": "#6eb04b", "Y": "#edd54c"}
 _ORIENTATION_MARKS = {"Axial": ("A", "P", "R", "L"), "Coronal": ("S", "I", "R", "L"), "Sagittal": ("S", "I", "A", "P")}
 
 
 def slice_image(logic: Any) -> QtGui.QImage:
-    """The composed image of a slice logic as Slicer shows it: the patient's right (axial, coronal) or front (sagittal) on the left, front or head on top."""
+    """The composed image of a slice logic as Slicer shows it.
+
+    On the left is the patient's right (axial, coronal) or front (sagittal), on top the front or the head.
+    """
     logic.UpdatePipeline()
     connection = logic.GetImageDataConnection()
     if connection is None:
@@ -31,6 +34,15 @@ def slice_image(logic: Any) -> QtGui.QImage:
         pixels = (pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
     flipped = np.ascontiguousarray(pixels[::-1])  # vtk counts rows from the bottom
     return QtGui.QImage(flipped.data, width, height, width * 3, QtGui.QImage.Format.Format_RGB888).copy()
+
+
+def _write(painter: QtGui.QPainter, where: QtCore.QRect, alignment: QtCore.Qt.AlignmentFlag, text: str) -> None:
+    """White with a dark edge, to be read on bright tissue too."""
+    painter.setPen(QtGui.QColor("#000000"))
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        painter.drawText(where.translated(dx, dy), alignment, text)
+    painter.setPen(QtGui.QColor("#ffffff"))
+    painter.drawText(where, alignment, text)
 
 
 class qMRMLSliceView(QWidget):
@@ -64,7 +76,6 @@ class qMRMLSliceView(QWidget):
         image = slice_image(self._logic)
         if not image.isNull():
             painter.drawImage(self.rect(), image)
-        painter.setPen(QtGui.QColor("#ffffff"))
         self._draw_marks(painter)
         corners = (
             QtCore.Qt.AlignmentFlag.AlignLeft | QtCore.Qt.AlignmentFlag.AlignBottom,
@@ -73,13 +84,13 @@ class qMRMLSliceView(QWidget):
             QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignTop,
         )
         for corner, alignment in enumerate(corners):
-            painter.drawText(self.rect().adjusted(6, 6, -6, -6), alignment, self._annotation.GetText(corner) or "")
+            _write(painter, self.rect().adjusted(8, 6, -8, -6), alignment, self._annotation.GetText(corner) or "")
 
     def _draw_marks(self, painter: QtGui.QPainter) -> None:
         marks = _ORIENTATION_MARKS.get(self._logic.GetSliceNode().GetOrientationString())
         if marks is None:
             return
-        inner, flag = self.rect().adjusted(4, 2, -4, -2), QtCore.Qt.AlignmentFlag
+        inner, flag = self.rect().adjusted(8, 4, -8, -4), QtCore.Qt.AlignmentFlag
         for mark, alignment in zip(
             marks,
             (
@@ -90,7 +101,7 @@ class qMRMLSliceView(QWidget):
             ),
             strict=True,
         ):
-            painter.drawText(inner, alignment, mark)
+            _write(painter, inner, alignment, mark)
 
 
 class qMRMLSliceControllerWidget(QWidget):
@@ -103,7 +114,7 @@ class qMRMLSliceControllerWidget(QWidget):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         label = QtWidgets.QLabel(f" {name[0]} ")
-        label.setStyleSheet(f"background: {_COLOURS.get(name, '#888888')}; color: black")
+        label.setStyleSheet(f"background: {_COLOURS.get(name[0], '#888888')}; color: black")
         self._offset = QtWidgets.QLabel()
         row.addWidget(label)
         row.addWidget(self._offset, 1)

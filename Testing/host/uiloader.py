@@ -1,7 +1,7 @@
 """`qt.QUiLoader`: .ui files with Slicer's custom widgets by class name.
 
-Qt's own loader builds the widgets; properties of the custom classes and all connections are applied here, so that an unknown class or property raises and an
-unknown signal or slot is warned of, instead of passing in silence.
+Qt's own loader builds the widgets; properties of the custom classes and all connections are applied here, so that an
+unknown class or property raises and an unknown signal or slot is warned of, instead of passing in silence.
 """
 
 import xml.etree.ElementTree as ElementTree

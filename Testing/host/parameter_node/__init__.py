@@ -1,6 +1,7 @@
-"""`slicer.parameterNodeWrapper` as the host offers it: typed parameters in a vtkMRMLScriptedModuleNode, connected to widgets.
+"""`slicer.parameterNodeWrapper`: typed parameters in a vtkMRMLScriptedModuleNode, connected to widgets.
 
-Imported after `qt`, `ctk` and `slicer` are in place. Names that Slicer has and this package has not raise ImportError: the host does not know them.
+Imported after `qt`, `ctk` and `slicer` are in place. Names that Slicer has and this package has not raise ImportError:
+the host does not know them.
 """
 
 from .annotations import (

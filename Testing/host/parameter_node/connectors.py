@@ -1,6 +1,7 @@
-"""Widgets that show and change a parameter. The class must be exactly one of the known ones; anything else raises, as in Slicer 5.8.
+"""Widgets that show and change a parameter.
 
-(From 5.10 on the floating-point widgets take int parameters too; the older rule is kept, for a module must run on both.)
+The class must be exactly one of the known ones; anything else raises, as in Slicer 5.8. (From 5.10 on the widgets for
+floating-point numbers take int parameters too; the older rule is kept, for a module must run on both.)
 """
 
 import collections.abc
@@ -84,10 +85,10 @@ def _node_classes(kind: Any) -> list[Any]:
 
 
 def _truth(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
-    if type(widget) == qt.QPushButton and not widget.checkable:
+    if type(widget) is qt.QPushButton and not widget.checkable:
         logging.warning(f"Making push button checkable: {widget}")
         widget.checkable = True
-    return attribute_connector(widget, "toggled" if type(widget) == qt.QPushButton else "stateChanged", "checked")
+    return attribute_connector(widget, "toggled" if type(widget) is qt.QPushButton else "stateChanged", "checked")
 
 
 def _bounds(annotations: list[Any]) -> tuple[Any, Any]:
@@ -108,7 +109,7 @@ def _hints(widget: Any, annotations: list[Any]) -> None:
 def _whole_number(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
     low, high = _bounds(annotations)
     _hints(widget, annotations)
-    if type(widget) == qt.QSlider and (low is None or high is None):
+    if type(widget) is qt.QSlider and (low is None or high is None):
         raise RuntimeError("Cannot have a connection to QSlider where the int type is unbounded.")
     widget.setMinimum(-(2**31) if low is None else low)
     widget.setMaximum(2**31 - 1 if high is None else high)
@@ -185,7 +186,7 @@ def _range(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
 def _path(widget: Any, kind: Any, annotations: list[Any]) -> Connector:
     name, signal = (
         ("currentPath", "currentPathChanged")
-        if type(widget) == ctk.ctkPathLineEdit
+        if type(widget) is ctk.ctkPathLineEdit
         else ("directory", "directoryChanged")
     )
     return Connector(

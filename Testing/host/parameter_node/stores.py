@@ -1,4 +1,7 @@
-"""How values of each type lie in a vtkMRMLScriptedModuleNode: as strings under the parameter's name, nodes as references, parts under `name.part`."""
+"""How values of each type lie in a vtkMRMLScriptedModuleNode.
+
+As strings under the parameter's name, nodes as references, parts of a value under `name.part`.
+"""
 
 import abc
 import collections.abc
@@ -241,7 +244,10 @@ class PartsStore(Store):
 
 
 def store_for(annotated: Any) -> tuple[Store, list[Any]]:
-    """The store of a possibly annotated type, and the annotations that are no validators; Exception for a type that Slicer cannot store."""
+    """The store of a possibly annotated type, and the annotations that are no validators.
+
+    Exception for a type that Slicer cannot store.
+    """
     kind, annotations = split(annotated)
     store = _plain_store(kind)
     given = [annotation for annotation in annotations if isinstance(annotation, Validator)]

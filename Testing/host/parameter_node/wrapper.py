@@ -1,4 +1,4 @@
-"""`@parameterNodeWrapper`: a class whose annotated attributes live in a parameter node and can be connected to widgets."""
+"""`@parameterNodeWrapper`: a class whose annotated attributes live in a parameter node and connect to widgets."""
 
 import collections.abc
 import dataclasses
@@ -107,7 +107,10 @@ class _Wrapped:
         return self._parameter(name).annotated
 
     def connectGui(self, gui: Any) -> int:
-        """Connect the widgets that carry SlicerParameterName; the tag undoes it. RuntimeError for a widget that cannot show its parameter."""
+        """Connect the widgets that carry SlicerParameterName; the tag undoes it.
+
+        RuntimeError for a widget that cannot show its parameter.
+        """
         widgets = gui.findChildren(qt.QWidget) if hasattr(gui, "findChildren") else gui.__dict__.values()
         named = {widget.property(PROPERTY): widget for widget in widgets if widget.property(PROPERTY)}
         return self.connectParametersToGui(named)
