@@ -34,6 +34,7 @@ class Acquisition:
         noise: standard deviation of each receiver channel as a fraction of the mean signal of white matter.
         bias: receive inhomogeneity; 0.2 varies the sensitivity smoothly by about +-20 %.
         blur: full width at half maximum, in mm, of the point spread beyond the voxel.
+        fat_suppression: share of the fat signal that a saturation or water-excitation pulse removes, 0 to 1.
         gain: receiver gain, signal units per unit of proton density.
     """
 
@@ -45,6 +46,7 @@ class Acquisition:
     noise: float = 0.02
     bias: float = 0.12
     blur: float = 0.0
+    fat_suppression: float = 0.0
     gain: float = 1000.0
 
 
@@ -56,6 +58,10 @@ DEFAULTS: Mapping[str, Acquisition] = {
     "flair": Acquisition("inversion_recovery", tr=9000.0, te=120.0, ti=2480.0),
     "pd": Acquisition("turbo_spin_echo", tr=3000.0, te=15.0),
 }
+
+
+FAT_SUPPRESSED: Mapping[str, float] = {"t1": 0.15, "t2": 0.25, "flair": 0.4, "pd": 0.25}
+"""How often `randomised_acquisition` suppresses fat."""
 
 
 def spin_echo(density: float, t1: float, t2: float, tr: float, te: float) -> float:
@@ -85,7 +91,7 @@ def tissue_signal(tissue: Tissue, acquisition: Acquisition) -> float:
         signal = inversion_recovery(tissue.density, tissue.t1, tissue.train_t2, a.tr, a.te, a.ti)
     else:
         signal = gradient_echo(tissue.density, tissue.t1, tissue.t2_star, a.tr, a.te, a.flip)
-    return a.gain * signal
+    return a.gain * signal * (1.0 - a.fat_suppression * tissue.lipid)
 
 
 def randomised_acquisition(contrast: str, generator: np.random.Generator) -> Acquisition:
@@ -95,6 +101,7 @@ def randomised_acquisition(contrast: str, generator: np.random.Generator) -> Acq
         "noise": float(np.exp(draw(np.log(0.008), np.log(0.06)))),
         "bias": float(draw(0.03, 0.3)),
         "blur": float(max(0.0, draw(-1.0, 2.2))),
+        "fat_suppression": float(draw(0.6, 0.95)) if draw() < FAT_SUPPRESSED[contrast] else 0.0,
         "gain": float(np.exp(draw(np.log(300.0), np.log(3000.0)))),
     }
     if contrast == "t1" and draw() < 0.5:

@@ -19,7 +19,7 @@ from .shapes import Solid
 
 Shape = TypeVar("Shape", bound=Solid)
 
-DEFORMATION_MM = 2.8
+DEFORMATION_MM = 2.2
 """Standard deviation of each component of the random displacement."""
 
 
@@ -62,9 +62,9 @@ class Subject:
         rotation = rotation_matrix(tilt)
         moved = pose.normal((0.0, 0.0, 0.0), (2.5, 3.5, 3.0))
         lps_to_ras = np.diag((-1.0, -1.0, 1.0))
-        # The head, nose to occiput, is centred some mm in front of the commissure.
+        # The middle of the head, nose to occiput and crown to palate, is where the default grid has its centre.
         self.to_head = np.diag(1.0 / scales) @ rotation @ lps_to_ras
-        self.shift = np.array((0.0, -5.0, -6.0)) - self.to_head @ moved
+        self.shift = np.array((0.0, -5.0, 3.0)) - self.to_head @ moved
         self.waves = {
             "deformation": WaveField(self.generator("deformation"), 40, (85.0, 220.0), 3),
             "thickness": WaveField(self.generator("thickness"), 32, (45.0, 140.0), 4),

@@ -33,6 +33,7 @@ class Tissue:
         train_t2: apparent T2 in a train of refocusing pulses (turbo spin echo).
         texture: relative size of the smooth variation of the MR signal within the tissue.
         grain: size in HU of the fine variation of the CT number within the tissue.
+        lipid: share of the MR signal that comes from fat, which a fat-suppressed sequence loses.
     """
 
     name: str
@@ -44,16 +45,17 @@ class Tissue:
     hounsfield: float
     texture: float = 0.02
     grain: float = 0.0
+    lipid: float = 0.0
 
 
-#                 name                   T1     T2    T2*  train  PD     HU     texture grain
+#                 name                   T1     T2    T2*  train  PD     HU     texture grain lipid
 TISSUES: tuple[Tissue, ...] = (
     Tissue("air", 1000.0, 1.0, 1.0, 1.0, 0.00, -1000.0, 0.0),
     Tissue("skin", 870.0, 35.0, 20.0, 40.0, 0.70, 35.0, 0.05, 8.0),
-    Tissue("fat", 343.0, 58.0, 40.0, 115.0, 0.95, -98.0, 0.05, 8.0),
+    Tissue("fat", 343.0, 58.0, 40.0, 115.0, 0.95, -98.0, 0.05, 8.0, 0.95),
     Tissue("muscle", 1008.0, 44.0, 30.0, 44.0, 0.85, 52.0, 0.05, 8.0),
     Tissue("cortical bone", 250.0, 0.5, 0.4, 0.5, 0.15, 1350.0, 0.0, 130.0),
-    Tissue("marrow", 549.0, 49.0, 12.0, 70.0, 0.60, 420.0, 0.15, 110.0),
+    Tissue("marrow", 549.0, 49.0, 12.0, 70.0, 0.60, 420.0, 0.15, 110.0, 0.6),
     Tissue("cerebrospinal fluid", 4300.0, 1500.0, 400.0, 1500.0, 1.00, 7.0, 0.01),
     Tissue("grey matter", 1197.0, 95.0, 84.0, 95.0, 0.86, 38.0, 0.02),
     Tissue("white matter", 646.0, 72.0, 66.0, 72.0, 0.77, 29.0, 0.02),
