@@ -44,9 +44,7 @@ class _Reporting(TyperGroup):
             if isinstance(error, typer.Exit | typer.Abort):
                 raise
             traceback.print_exc(file=sys.stderr)
-            _say(
-                f"Error: MRITranslate {__version__} failed inside ({type(error).__name__}); please report the lines above."
-            )
+            _say(f"Error: MRITranslate {__version__} failed inside ({type(error).__name__}); report the lines above.")
             raise typer.Exit(1) from None
 
 
@@ -226,7 +224,7 @@ def evaluate(
 ) -> None:
     """Compare a synthetic volume with the true one: MAE (HU, or fraction of full scale), PSNR (dB), SSIM.
 
-    For MR each volume is divided by the 99.9th percentile of its values in the foreground, and the figures called
+    For MR each volume is divided by the 99.8th percentile of its values in the foreground, and the figures called
     ..._affine follow one global least-squares fit of the prediction to the reference.
     """
     from .evaluate import evaluate as run

@@ -2,8 +2,9 @@
 
 Protocols:
 
-* ``plain``, MR. Intensities have no unit, so each volume is divided by the 99.9th percentile of its own values in the
-  foreground; data range 1. The foreground is the mask, or else where the reference exceeds 5 % of its 99.5th percentile.
+* ``plain``, MR. Intensities have no unit, so each volume is divided by the 99.8th percentile of its own values in the
+  foreground; data range 1. The foreground is the mask, or else the reference above 5 % of the 99.8th percentile of its
+  positive values.
   Each figure is given as it is and (``..._affine``) after one global least-squares fit ``a * prediction + b`` to the
   reference in the foreground. With the `source` image, ``psnr_oracle`` is the best that any intensity map of the source
   can reach: the mean reference for each of 256 levels of the source, fitted on this very volume; ``psnr_gain`` is what
@@ -31,7 +32,8 @@ KINDS = ("MR", "CT")
 LEVELS = 256
 _AIR_HU = -1024.0
 _BODY_HU = -500.0
-_FULL_SCALE = 99.9
+_BRIGHT = 99.8
+_FOREGROUND = 0.05
 _RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
 _CHUNK_VOXELS = 1 << 20
 
@@ -49,7 +51,7 @@ class Scores:
     facts: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
-        """{"scores": ..., "facts": ...} for JSON, which has no infinity: None stands for a figure that is not finite."""
+        """{"scores": ..., "facts": ...} for JSON, which has no infinity: None stands for a value that is not finite."""
         values = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
         return {"scores": values, "facts": dict(self.facts)}
 
@@ -106,8 +108,12 @@ def evaluate(
 
 
 def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None) -> Scores:
-    foreground = truth > 0.05 * np.percentile(truth, 99.5) if mask is None else mask
-    _refuse_empty(foreground)
+    if mask is None:
+        positive = truth[truth > 0]
+        _refuse_empty(positive)
+        foreground = truth > _FOREGROUND * np.percentile(positive, _BRIGHT)
+    else:
+        foreground = mask
     truth = _scaled(truth, foreground, "The reference")
     made = _scaled(made, foreground, "The prediction")
     values = _plain(truth, made, foreground, 1.0)
@@ -116,8 +122,12 @@ def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np
     made += np.float32(offset)
     values |= {f"{name}_affine": value for name, value in _plain(truth, made, foreground, 1.0).items()}
     facts = _facts("plain", "MR", "1", foreground)
-    facts["mask"] = "given mask" if mask is not None else "reference above 5 % of its 99.5th percentile"
-    facts["scaling"] = f"each volume divided by the {_FULL_SCALE:g}th percentile of its values in the mask"
+    facts["mask"] = (
+        "given mask"
+        if mask is not None
+        else f"reference above {100 * _FOREGROUND:g} % of the {_BRIGHT}th percentile of its positive values"
+    )
+    facts["scaling"] = f"each volume divided by the {_BRIGHT}th percentile of its values in the mask"
     facts["affine"] = f"{slope:.6g} * prediction {offset:+.6g}"
     facts["window"] = _window(truth.shape)
     if source is not None:
@@ -225,7 +235,7 @@ def _psnr(mse: float, data_range: float) -> float:
 
 def _scaled(array: np.ndarray, foreground: np.ndarray, what: str) -> np.ndarray:
     """float32 copy divided by its full scale: a high percentile, which a few bright voxels do not move."""
-    full = float(np.percentile(array[foreground], _FULL_SCALE))
+    full = float(np.percentile(array[foreground], _BRIGHT))
     if full <= 0.0:
         raise InputError(f"{what} has no positive values in the foreground; check that it is an MR image.")
     scaled = array.astype(np.float32)

@@ -1,7 +1,7 @@
 """Structural similarity in 3-D: SSIM (Wang 2004, doi 10.1109/TIP.2003.819861) and multi-scale SSIM (Wang 2003).
 
-Uniform windows, K1 = 0.01, K2 = 0.03, sample covariance, as scikit-image has them. The maps are computed slab by slab, so
-that a large volume needs little memory beside itself.
+Uniform windows, K1 = 0.01, K2 = 0.03, sample covariance, as scikit-image has them. The maps are computed slab by slab:
+a large volume needs little memory beside itself.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
+
+from .errors import InputError
 
 WINDOW = 7
 _K1, _K2 = 0.01, 0.03
@@ -32,7 +34,7 @@ class Terms:
 
 
 def window_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The window's extent in voxels along each axis: 7, or 1 along an axis with fewer than 7 voxels (SSIM is then 2-D)."""
+    """The window's extent in voxels along each axis: 7, or 1 along an axis with fewer voxels (SSIM is then 2-D)."""
     return tuple(WINDOW if extent >= WINDOW else 1 for extent in shape)
 
 
@@ -93,12 +95,20 @@ def multiscale_ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray, dat
     """MS-SSIM over a mask as SynthRAD2025 defines it: five scales, luminance at each of them, factors clipped at 0.
 
     Arguments as for `ssim`. Every axis is edge-padded to at least 97 voxels, so that the coarsest scale holds a window.
+
+    Raises:
+        InputError: The mask is so small that it vanishes at the coarsest scale.
     """
     missing = [max(0, SCALE_EXTENT - extent) for extent in first.shape]
     if any(missing):
         around = [(extent // 2, extent - extent // 2) for extent in missing]
         first, second, mask = (np.pad(array, around, mode="edge") for array in (first, second, mask))
     product = 1.0
+    coarsest = 2 ** (len(SCALE_WEIGHTS) - 1)
+    if not inner(mask[::coarsest, ::coarsest, ::coarsest]).any():
+        raise InputError(
+            "The mask is too small for the five scales of MS-SSIM; draw it larger or use the protocol plain."
+        )
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale > 0:
             first, second, mask = _halved(first), _halved(second), mask[::2, ::2, ::2]
