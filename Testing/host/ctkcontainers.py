@@ -34,13 +34,22 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.updateGeometry()
         self.contentsCollapsed.emit(not opened)
 
+    def _open(self) -> bool:
+        return self.isChecked() and self.layout() is not None
+
     def minimumSizeHint(self) -> QtCore.QSize:
         header = QtCore.QSize(self.fontMetrics().horizontalAdvance(self.text()) + 40, _HEADER)
-        return header if self.layout() is None else header.expandedTo(self.layout().totalMinimumSize())
+        return header.expandedTo(self.layout().totalMinimumSize()) if self._open() else header
 
     def sizeHint(self) -> QtCore.QSize:
         header = self.minimumSizeHint()
-        return header if self.layout() is None else header.expandedTo(self.layout().totalSizeHint())
+        return header.expandedTo(self.layout().totalSizeHint()) if self._open() else header
+
+    def hasHeightForWidth(self) -> bool:
+        return self._open() and self.layout().hasHeightForWidth()
+
+    def heightForWidth(self, width: int) -> int:
+        return max(_HEADER, self.layout().totalHeightForWidth(width)) if self.hasHeightForWidth() else -1
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
         return position.y() < _HEADER

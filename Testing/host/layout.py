@@ -68,6 +68,8 @@ class qSlicerLayoutManager(QtCore.QObject):
             widget.hide()
             widget.setParent(None)
         if self._arranged is not None:
+            self._viewport.layout().removeWidget(self._arranged)
+            self._arranged.hide()
             self._arranged.deleteLater()
         self._arranged = self._build(ElementTree.fromstring(description)) if description else QtWidgets.QWidget()
         self._viewport.layout().addWidget(self._arranged)

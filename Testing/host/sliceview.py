@@ -104,6 +104,14 @@ class qMRMLSliceView(QWidget):
             _write(painter, inner, alignment, mark)
 
 
+def _place(node: Any) -> str:
+    """Where the slice lies, in the patient's directions: "S 19.0 mm"."""
+    matrix = node.GetSliceToRAS()
+    axis = max(range(3), key=lambda row: abs(matrix.GetElement(row, 2)))
+    position = matrix.GetElement(axis, 3)
+    return f"{('R', 'A', 'S')[axis] if position >= 0 else ('L', 'P', 'I')[axis]} {abs(position):.1f} mm"
+
+
 class qMRMLSliceControllerWidget(QWidget):
     """The bar over a slice view: its name, and the slice's offset."""
 
@@ -128,9 +136,7 @@ class qMRMLSliceControllerWidget(QWidget):
             volume = slicer.mrmlScene.GetNodeByID(identity) if identity else None
             if volume is not None:
                 names.append(volume.GetName())
-        self._offset.setText(
-            f"{node.GetOrientationString()}  {self._logic.GetSliceOffset():.1f} mm   {' + '.join(names)}"
-        )
+        self._offset.setText(f"{node.GetOrientationString()}  {_place(node)}   {' + '.join(names)}")
 
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
