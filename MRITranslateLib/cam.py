@@ -113,44 +113,62 @@ def _left_as_found(network: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
 
 
-def raw_maps(
-    network: nn.Module, layer: str | None, method: str, inputs: torch.Tensor, scores: Sequence[Score]
-) -> np.ndarray:
-    """Signed maps of a batch at the size of its slices; what raises a slice's score is positive.
+class ActivationMaps:
+    """Maps of one layer of one network, batch after batch.
 
     The gradient is taken from the layer on only (its output is cut off from what lies before), which is all that a
     class activation map needs and saves the memory of the other half of the network. A slice's map does not depend on
     the others in the batch: evaluation mode uses no batch statistics.
 
     Args:
-        network: On the device of `inputs`; it is left exactly as it was found.
+        network: It is left exactly as it was found after every call.
         layer: Dotted name, or None for the network's own.
         method: One of `METHODS`.
-        inputs: float32 (n, channels, rows, columns).
-        scores: For each of the n slices what is explained.
+        shape: (channels, rows, columns) of a slice.
 
-    Returns:
-        float32 (n, rows, columns).
+    Attributes:
+        layer: Dotted name of the layer.
 
     Raises:
-        InputError: The layer gives no feature maps or does not influence the output.
+        InputError: No such method or layer, or a layer that gives no feature maps.
     """
-    _, module = find_layer(network, layer)
-    method_class = type(method, (_Raw, _METHODS[check_method(method)]), {})
-    with torch.inference_mode(False), torch.enable_grad(), _left_as_found(network):
-        network.eval()
-        stride = _stride(network, module, inputs)
-        cut = module.register_forward_hook(_cut_off)  # before the library's hooks, which see what it returns
-        cam = None
-        try:
-            cam = method_class(network, [module])
-            # A tensor of the caller's inference mode could not take part in a gradient; its copy can.
-            maps = cam(inputs.clone(), [_checked(score) for score in scores])
-        finally:
-            cut.remove()
-            if cam is not None:
-                cam.activations_and_grads.release()
-    return enlarge(np.asarray(maps, dtype=np.float32), (inputs.shape[-2], inputs.shape[-1]), stride)
+
+    def __init__(self, network: nn.Module, layer: str | None, method: str, shape: tuple[int, int, int]) -> None:
+        check_method(method)
+        self._network = network
+        self.layer, self._module = find_layer(network, layer)
+        self._method = type(method, (_Raw, _METHODS[method]), {})
+        self._size = shape[1:]
+        with torch.inference_mode(False), _left_as_found(network):
+            network.eval()
+            self._stride = _stride(network, self._module, shape)
+
+    def __call__(self, inputs: torch.Tensor, scores: Sequence[Score]) -> np.ndarray:
+        """Signed maps at the size of the slices; what raises a slice's score is positive.
+
+        Args:
+            inputs: float32 (n, *shape), on the device of the network.
+            scores: For each of the n slices what is explained.
+
+        Returns:
+            float32 (n, rows, columns).
+
+        Raises:
+            InputError: The layer does not influence the output.
+        """
+        with torch.inference_mode(False), torch.enable_grad(), _left_as_found(self._network):
+            # Before the library's hooks, which see what this one returns.
+            cut = self._module.register_forward_hook(_cut_off)
+            cam = None
+            try:
+                cam = self._method(self._network, [self._module])  # puts the network into evaluation mode
+                # A tensor of the caller's inference mode could not take part in a gradient; its copy can.
+                maps = cam(inputs.clone(), [_checked(score) for score in scores])
+            finally:
+                cut.remove()
+                if cam is not None:
+                    cam.activations_and_grads.release()
+        return enlarge(np.asarray(maps, dtype=np.float32), self._size, self._stride)
 
 
 def _cut_off(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -166,7 +184,7 @@ def _checked(score: Score) -> Score:
     return checked
 
 
-def _stride(network: nn.Module, module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
+def _stride(network: nn.Module, module: nn.Module, shape: tuple[int, int, int]) -> tuple[float, float]:
     """Pixels of the slice per pixel of the layer's maps, from how the maps grow with the slice.
 
     Shapes only: the network runs on the meta device. The ratio of the two sizes is not the stride where kernels take
@@ -181,8 +199,8 @@ def _stride(network: nn.Module, module: nn.Module, inputs: torch.Tensor) -> tupl
     hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         for factor in (1, 2):
-            shape = (1, inputs.shape[1], factor * inputs.shape[2], factor * inputs.shape[3])
-            torch.func.functional_call(network, tensors, torch.empty(shape, device="meta"))
+            size = (1, shape[0], factor * shape[1], factor * shape[2])
+            torch.func.functional_call(network, tensors, torch.empty(size, device="meta"))
     finally:
         hook.remove()
     if not outputs:
@@ -192,7 +210,7 @@ def _stride(network: nn.Module, module: nn.Module, inputs: torch.Tensor) -> tupl
     first, second = outputs
     if not isinstance(first, torch.Tensor) or first.ndim != 4:
         raise InputError("The layer gives no feature maps; choose a convolution or a block.")
-    rows, columns = (inputs.shape[axis] / max(1, second.shape[axis] - first.shape[axis]) for axis in (2, 3))
+    rows, columns = (shape[axis - 1] / max(1, second.shape[axis] - first.shape[axis]) for axis in (2, 3))
     return rows, columns
 
 

@@ -5,8 +5,8 @@ chosen one: the mean over a region, a voxel, the error against a reference, or t
 kept unscaled over all slices and scaled once per volume, so that slices can be compared.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 
 import numpy as np
@@ -116,23 +116,22 @@ def explain(
         Cancelled: `cancel` said so.
     """
     check_volume(image)
-    cam.check_method(method)
     chosen = pick_device(device)
     warnings = check_domain(image, package.card)
     preparation = Preparation(image, package.card)
     warnings += check_intensity(preparation.array, preparation.source, package.card)
     question = _question(target, preparation, image)
-    name, _ = cam.find_layer(_explained(package, question, chosen), layer)
+    explainer = _Explainer(preparation, package, question, method, layer, chosen)
     if method == "eigencam":
         warnings.append("EigenCAM shows what dominates the layer, whatever the target; compare it with gradcam.")
-    array, used = _run(preparation, package, question, method, layer, chosen, warnings, progress, cancel)
+    array = explainer.run(warnings, progress, cancel)
     _check_contrast(array)
     raw = preparation.restore(array, invert_intensity=False, interpolator="linear")
     heatmap = _scaled(raw)
     facts = {
-        **provenance(package, used),
+        **provenance(package, explainer.device),
         "method": method,
-        "layer": name,
+        "layer": explainer.layer,
         "explained": question.name,
         "grad_cam": version("grad-cam"),
     }
@@ -246,64 +245,76 @@ def _on_grid(array: np.ndarray, like: sitk.Image) -> sitk.Image:
     return image
 
 
-def _explained(package: Package, question: _Question, device: str) -> torch.nn.Module:
-    return package.discriminator(device) if question.judged else package.generator(device)
+class _Explainer:
+    """One explanation at work: the slices of a question through the maps of a layer, batch by batch.
 
+    Attributes:
+        device: Where it works; the CPU after other memory ran out.
+        layer: Dotted name of the layer.
+    """
 
-def _run(
-    preparation: Preparation,
-    package: Package,
-    question: _Question,
-    method: str,
-    layer: str | None,
-    device: str,
-    warnings: list[str],
-    progress: Progress | None,
-    cancel: Cancel | None,
-) -> tuple[np.ndarray, str]:
-    """Maps of the slices that the target touches, float32 (slices, rows, columns), and the device that made them."""
-    array = np.zeros(preparation.array.shape, dtype=np.float32)
-    size, done, total = _BATCH[device.partition(":")[0]], 0, len(question.slices)
-    while done < total:
-        if cancel is not None and cancel():
-            raise Cancelled()
-        chunk = question.slices[done : done + size]
-        try:
-            array[chunk] = _maps(preparation, package, question, method, layer, device, chunk)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            # The CPU's allocator has no exception class of its own.
-            if type(error) is RuntimeError and "can't allocate memory" not in str(error):
-                raise
-            if size == 1 and device == "cpu":
-                raise OutOfMemory(
-                    "There is not enough memory to explain one slice; close other programs or crop the volume."
-                ) from error
-            size, device = (size // 2, device) if size > 1 else (1, "cpu")
-            warnings.append(f"Memory ran out; went on with {size} slices at a time on {device}.")
-            continue
-        done += len(chunk)
-        if progress is not None:
-            progress(0.98 * done / total, "Explaining slices", done, total)
-    return array / np.float32(question.terms()), device
+    def __init__(
+        self,
+        preparation: Preparation,
+        package: Package,
+        question: _Question,
+        method: str,
+        layer: str | None,
+        device: str,
+    ) -> None:
+        self._preparation, self._package, self._question = preparation, package, question
+        self._choice = (layer, method)
+        self._move(device)
+        self.layer = self._maps.layer
 
+    def _move(self, device: str) -> None:
+        self.device = device
+        judged = self._question.judged
+        network = self._package.discriminator(device) if judged else self._package.generator(device)
+        _, rows, columns = self._preparation.array.shape
+        channels = self._preparation.card.grid.context + judged
+        self._maps = cam.ActivationMaps(network, *self._choice, (channels, rows, columns))
 
-def _maps(
-    preparation: Preparation,
-    package: Package,
-    question: _Question,
-    method: str,
-    layer: str | None,
-    device: str,
-    chunk: Sequence[int] | np.ndarray,
-) -> np.ndarray:
-    batch = np.concatenate([preparation.batch(int(index), int(index) + 1) for index in chunk])
-    if question.judged:
-        made = forward(package.generator(device), batch, device)
-        batch = np.concatenate([batch, made[:, None]], axis=1)
-    scores = [lambda output, index=int(index): question.score(index, output) for index in chunk]
-    return cam.raw_maps(
-        _explained(package, question, device), layer, method, torch.from_numpy(batch).to(device), scores
-    )
+    def run(self, warnings: list[str], progress: Progress | None, cancel: Cancel | None) -> np.ndarray:
+        """Maps of the slices that the target touches, 0 in the others: float32 (slices, rows, columns)."""
+        slices = self._question.slices
+        array = np.zeros(self._preparation.array.shape, dtype=np.float32)
+        size, done, total = _BATCH[self.device.partition(":")[0]], 0, len(slices)
+        while done < total:
+            if cancel is not None and cancel():
+                raise Cancelled()
+            chunk = slices[done : done + size]
+            try:
+                array[chunk] = self._batch(chunk)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                # The CPU's allocator has no exception class of its own.
+                if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+                    raise
+                size = self._step_down(size, warnings, error)
+                continue
+            done += len(chunk)
+            if progress is not None:
+                progress(0.98 * done / total, "Explaining slices", done, total)
+        return array / np.float32(self._question.terms())
+
+    def _batch(self, chunk: np.ndarray) -> np.ndarray:
+        batch = np.concatenate([self._preparation.batch(index, index + 1) for index in chunk.tolist()])
+        if self._question.judged:
+            made = forward(self._package.generator(self.device), batch, self.device)
+            batch = np.concatenate([batch, made[:, None]], axis=1)
+        scores = [partial(self._question.score, index) for index in chunk.tolist()]
+        return self._maps(torch.from_numpy(batch).to(self.device), scores)
+
+    def _step_down(self, size: int, warnings: list[str], error: BaseException) -> int:
+        if size == 1 and self.device == "cpu":
+            raise OutOfMemory(
+                "There is not enough memory to explain one slice; close other programs or crop the volume."
+            ) from error
+        if size == 1:
+            self._move("cpu")
+        size = max(1, size // 2)
+        warnings.append(f"Memory ran out; went on with {size} slice(s) at a time on {self.device}.")
+        return size
 
 
 _FLAT = "The map is flat: at this layer no place raises the target; choose another layer, method or region."

@@ -20,6 +20,13 @@ def generator() -> nn.Module:
     return networks.build("attention_unet", {"channels": [4, 8, 8]}).eval()
 
 
+def raw_maps(
+    network: nn.Module, layer: str | None, method: str, inputs: torch.Tensor, scores: list[cam.Score]
+) -> np.ndarray:
+    _, channels, rows, columns = inputs.shape
+    return cam.ActivationMaps(network, layer, method, (channels, rows, columns))(inputs, scores)
+
+
 def mean(output: torch.Tensor) -> torch.Tensor:
     return output[..., 4:9, 10:20].mean()
 
@@ -27,7 +34,7 @@ def mean(output: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("method", [method for method in cam.METHODS if method != "eigencam"])
 def test_maps_are_the_librarys_without_its_scaling_per_slice(method: str) -> None:
     network, inputs = generator(), torch.randn(3, 1, 32, 48)
-    raw = cam.raw_maps(network, None, method, inputs, [mean] * 3)
+    raw = raw_maps(network, None, method, inputs, [mean] * 3)
     _, layer = cam.find_layer(network, None)
     theirs = getattr(pytorch_grad_cam, cam._METHODS[method].__name__)(network, [layer])
     theirs.compute_input_gradient = True
@@ -39,7 +46,7 @@ def test_maps_are_the_librarys_without_its_scaling_per_slice(method: str) -> Non
 
 def test_eigencam_is_the_librarys_up_to_sign() -> None:
     network, inputs = generator(), torch.randn(2, 1, 32, 32)
-    raw = cam.raw_maps(network, "decoder.0", "eigencam", inputs, [mean] * 2)
+    raw = raw_maps(network, "decoder.0", "eigencam", inputs, [mean] * 2)
     features: list[torch.Tensor] = []
     hook = network.get_submodule("decoder.0").register_forward_hook(lambda m, i, o: features.append(o.detach()))
     network(inputs)
@@ -57,8 +64,8 @@ def test_eigencam_is_the_librarys_up_to_sign() -> None:
 @pytest.mark.parametrize("method", cam.METHODS)
 def test_a_slices_map_does_not_depend_on_its_batch(method: str) -> None:
     network, inputs = generator(), torch.randn(4, 1, 32, 32)
-    together = cam.raw_maps(network, None, method, inputs, [mean] * 4)
-    alone = np.concatenate([cam.raw_maps(network, None, method, inputs[n : n + 1], [mean]) for n in range(4)])
+    together = raw_maps(network, None, method, inputs, [mean] * 4)
+    alone = np.concatenate([raw_maps(network, None, method, inputs[n : n + 1], [mean]) for n in range(4)])
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-5 * np.abs(alone).max())
 
 
@@ -74,9 +81,9 @@ def test_the_network_is_left_as_it_was_found() -> None:
     def fails(output: torch.Tensor) -> torch.Tensor:
         raise KeyError("a fault in a score")
 
-    cam.raw_maps(network, None, "gradcam", torch.randn(2, 1, 32, 32), [mean] * 2)
+    raw_maps(network, None, "gradcam", torch.randn(2, 1, 32, 32), [mean] * 2)
     with pytest.raises(KeyError):
-        cam.raw_maps(network, None, "gradcam", torch.randn(2, 1, 32, 32), [fails] * 2)
+        raw_maps(network, None, "gradcam", torch.randn(2, 1, 32, 32), [fails] * 2)
     assert [module.training for module in network.modules()] == flags
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     for parameter, (flag, gradient) in zip(network.parameters(), gradients, strict=True):
@@ -90,7 +97,7 @@ def test_it_works_inside_the_callers_inference_mode() -> None:
     network = generator()
     with torch.inference_mode():
         inputs = torch.randn(1, 1, 32, 32)
-        maps = cam.raw_maps(network, None, "gradcam", inputs, [mean])
+        maps = raw_maps(network, None, "gradcam", inputs, [mean])
         assert torch.is_inference_mode_enabled()
     assert np.abs(maps).max() > 0
 
@@ -136,7 +143,7 @@ class Odd(nn.Module):
 )
 def test_a_layer_without_a_map_is_refused(layer: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        cam.raw_maps(Odd().eval(), layer, "gradcam", torch.randn(1, 1, 8, 8), [mean])
+        raw_maps(Odd().eval(), layer, "gradcam", torch.randn(1, 1, 8, 8), [mean])
 
 
 # -- where a feature lies
@@ -189,7 +196,7 @@ def test_a_feature_is_drawn_where_the_network_looked(name: str, parameters: dict
     field = image.grad.abs().sum(dim=(0, 1)).numpy()
     spot = np.zeros((1, height, width), np.float32)
     spot[0, row, column] = 1
-    drawn = cam.enlarge(spot, (128, 192), cam._stride(network, module, image))[0]
+    drawn = cam.enlarge(spot, (128, 192), cam._stride(network, module, (image.shape[1], 128, 192)))[0]
     for axis, extent in ((1, 128), (0, 192)):
         looked = field.sum(axis=axis) @ np.arange(extent) / field.sum()
         shown = drawn.sum(axis=axis) @ np.arange(extent) / drawn.sum()

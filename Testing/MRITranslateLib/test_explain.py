@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from MRITranslateLib.cam import METHODS
-from MRITranslateLib.errors import Cancelled, InputError, PackageError
+from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory, PackageError
 from MRITranslateLib.explain import Error, Explanation, Realism, Region, Target, Voxel, explain
 from MRITranslateLib.package import Package
 from Testing.MRITranslateLib.packages import tiny_package
@@ -336,6 +336,30 @@ def test_progress_and_cancel(package: Package) -> None:
         explain(image, package, region, device="cpu", cancel=lambda: asked.append(1) or len(asked) > 1)
     assert len(asked) == 2
     assert not any(module._forward_hooks for module in package.generator().modules())
+
+
+class Hungry(Look):
+    """Has memory for so many slices at once."""
+
+    most = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.most and x.device.type != "meta":
+            raise torch.OutOfMemoryError("no memory")
+        return super().forward(x)
+
+
+def test_less_memory_means_smaller_batches_and_a_warning(folder: Path) -> None:
+    image = volume(head())
+    region = Region(box(image, (0, 10, 10), (5, 20, 20)))
+    expected = explain(image, Looking(folder, Look()), region, device="cpu")
+    hungry = Hungry()
+    explanation = explain(image, Looking(folder, hungry), region, device="cpu")
+    assert np.array_equal(heat(explanation), heat(expected))
+    assert explanation.warnings == [*expected.warnings, "Memory ran out; went on with 1 slice(s) at a time on cpu."]
+    hungry.most = 0
+    with pytest.raises(OutOfMemory, match="crop the volume"):
+        explain(image, Looking(folder, hungry), region, device="cpu")
 
 
 # -- what cannot be explained
