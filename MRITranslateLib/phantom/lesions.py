@@ -12,7 +12,8 @@ from .shapes import Array, Ellipsoid, point
 from .subject import Subject
 from .tissue import WHITE
 
-MAX_LESIONS = 40
+MAX_LESIONS = 16
+"""As many as fit every head apart from each other."""
 
 
 def lesion_candidates(generator: np.random.Generator, count: int) -> NDArray[np.float64]:

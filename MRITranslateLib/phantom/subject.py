@@ -56,7 +56,7 @@ class Subject:
         self.scalp = float(np.clip(draw.normal(6.3, 1.4), 3.8, 10.0))
         self.sinuses = float(np.clip(draw.normal(1.0, 0.13), 0.65, 1.25))
         pose = self.generator("pose")
-        scales = np.clip(0.93 + pose.normal(0.0, 0.022) + pose.normal(0.0, 0.018, size=3), 0.84, 1.02)
+        scales = np.clip(0.93 + pose.normal(0.0, 0.022) + pose.normal(0.0, 0.018, size=3), 0.85, 0.985)
         self.scale = float(scales.mean())
         tilt = np.radians(pose.normal((0.0, 0.0, 0.0), (5.0, 2.5, 3.5)))
         rotation = rotation_matrix(tilt)
