@@ -207,6 +207,8 @@ def levelColours(additions: Additions, names: list[str]):
             inferno.GetColor(round(level / (len(names) - 1) * (inferno.GetNumberOfColors() - 1)), colour)
             colour[3] = 1.0
         table.SetColor(level, name, *colour)
+    if not hasattr(table, "SetColorDefined"):  # Slicer 5.8: without this, names are replaced when they are first read
+        table.NamesInitialisedOn()
     table.SetAttribute(KIND, HEAT_LEVELS)
     table.SetAttribute("Category", "MRITranslate")
     return additions.add(table, _("MRITranslate heat levels"))

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from MRITranslateLib import catalog
 from MRITranslateLib.errors import Cancelled, InputError
 
-from . import results
+from . import dependencies, results
 from .jobs import TranslateJob
 from .scene import ijkToRAS
 
@@ -24,6 +24,9 @@ class SelfTest:
     logicClass = None
 
     def setUp(self):
+        absent = dependencies.missing()
+        if absent:
+            self.skipTest(_("The worker needs {names}.").format(names=", ".join(absent)))
         slicer.mrmlScene.Clear()
         self.logic = self.logicClass()
 

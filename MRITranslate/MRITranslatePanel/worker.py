@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import logging
 import os
-import shutil
 import sys
 import tempfile
 
@@ -53,7 +52,10 @@ class _Session:
     """The life of one process: its QProcess, its private folder and what it has said so far."""
 
     def __init__(self) -> None:
-        self.folder = tempfile.mkdtemp(prefix="MRITranslate-")  # readable by its owner only
+        # Readable by its owner only; removed at the latest when Python ends. Windows refuses to delete files that are
+        # still mapped somewhere; those the worker removes when it ends.
+        self._folder = tempfile.TemporaryDirectory(prefix="MRITranslate-", ignore_cleanup_errors=True)
+        self.folder = self._folder.name
         self.process = qt.QProcess()
         self.lines = messages.LineBuffer()
         self.errors = collections.deque(maxlen=STDERR_LINES)
@@ -79,8 +81,7 @@ class _Session:
             killTree(pid)
 
     def removeFolder(self) -> None:
-        # Windows refuses to delete files that are still mapped somewhere; the worker removes them when it ends.
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder.cleanup()
 
 
 class Worker:
