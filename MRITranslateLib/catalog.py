@@ -116,7 +116,7 @@ def find(name: str) -> Path:
         advice = f"use one of {', '.join(usable)}, or give the folder of a package."
     else:
         advice = f'no model is installed; add a package to "{models_folder()}" or give its folder.'
-    raise InputError(f'There is no model "{_clean(name, 80)}": {advice}')
+    raise InputError(f'There is no model "{printable(name, 80)}": {advice}')
 
 
 def add_model(folder: str | os.PathLike[str]) -> Path:
@@ -179,7 +179,7 @@ def read_card_text(folder: Path) -> str:
         PackageError: Says what is wrong.
     """
     path = folder / "model.json"
-    where = _clean(folder.name, 80)
+    where = printable(folder.name, 80)
     try:
         facts = path.lstat()
         if not stat.S_ISREG(facts.st_mode):
@@ -232,7 +232,7 @@ def card_text(folder: str | os.PathLike[str]) -> str:
         *(_score_lines(card) or ["  no scores were measured"]),
         "",
         "Limits",
-        *([f"  - {_clean(limit)}" for limit in _list(card, "limits")] or ["  none stated"]),
+        *([f"  - {printable(limit)}" for limit in _list(card, "limits")] or ["  none stated"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -244,7 +244,7 @@ def _score_lines(card: dict[str, Any]) -> list[str]:
             continue
         metrics = _dict(score, "metrics")
         values = ", ".join(
-            f"{_clean(key, 60)} {value:.4g}"
+            f"{printable(key, 60)} {value:.4g}"
             for key, value in metrics.items()
             if isinstance(value, int | float) and abs(value) < 1e15  # a huge whole number cannot become a float
         )
@@ -272,11 +272,11 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
         name = card.get("name")
         if not isinstance(name, str) or not _SLUG.match(name):
             raise PackageError(
-                f'model.json of "{_clean(folder.name, 80)}" gives no usable name; get the package again.'
+                f'model.json of "{printable(folder.name, 80)}" gives no usable name; get the package again.'
             )
         if name != folder.name:
             raise PackageError(
-                f'The folder "{_clean(folder.name, 80)}" holds the model "{name}"; rename the folder to {name}.'
+                f'The folder "{printable(folder.name, 80)}" holds the model "{name}"; rename the folder to {name}.'
             )
         for key in ("source", "target"):
             if not isinstance(card.get(key), str) or card[key] not in MODALITIES:
@@ -299,7 +299,7 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
 
 def _broken(folder: Path, built_in: bool, reason: str) -> ModelSummary:
     name = folder.name
-    return ModelSummary(name, _clean(name, 80), "", "", "", "", folder.absolute(), built_in, 0, reason)
+    return ModelSummary(name, printable(name, 80), "", "", "", "", folder.absolute(), built_in, 0, reason)
 
 
 def _check_sizes(folder: Path, card: dict[str, Any], name: str) -> int:
@@ -329,14 +329,14 @@ def _read(folder: Path) -> dict[str, Any]:
         card = json.loads(text)
     except (ValueError, RecursionError):
         raise PackageError(
-            f'model.json of "{_clean(folder.name, 80)}" is not valid JSON; get the package again.'
+            f'model.json of "{printable(folder.name, 80)}" is not valid JSON; get the package again.'
         ) from None
     if not isinstance(card, dict):
-        raise PackageError(f'model.json of "{_clean(folder.name, 80)}" is not a card; get the package again.')
+        raise PackageError(f'model.json of "{printable(folder.name, 80)}" is not a card; get the package again.')
     return card
 
 
-def _clean(value: object, most: int = 2000) -> str:
+def printable(value: object, most: int = 2000) -> str:
     """Foreign text as one printable line of bounded length."""
     line = " ".join(str(value).split())
     line = "".join(letter for letter in line if letter.isprintable())
@@ -345,7 +345,7 @@ def _clean(value: object, most: int = 2000) -> str:
 
 def _text(part: dict[str, Any], key: str) -> str:
     value = part.get(key)
-    return _clean(value) if isinstance(value, str | int | float) and value != "" else "not stated"
+    return printable(value) if isinstance(value, str | int | float) and value != "" else "not stated"
 
 
 def _dict(part: dict[str, Any], key: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .errors import InputError, PackageError
 
 WEIGHTS = "weights.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
+_LONGEST_MESSAGE = 500
 _PROBE_PIXELS = 128
 """Slices of at least this size show whether a network fits its grid."""
 
@@ -216,7 +217,11 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 def _read_card(folder: Path) -> Card:
     """Read, validate and cross-check `model.json`."""
     where = folder.name
-    card = parse_card(catalog.read_card_text(folder), where)
+    text = catalog.read_card_text(folder)
+    try:
+        card = parse_card(text, where)
+    except PackageError as error:  # it may quote what the file holds
+        raise PackageError(catalog.printable(error, _LONGEST_MESSAGE)) from None
     expected = {WEIGHTS, DISCRIMINATOR} if card.discriminator is not None else {WEIGHTS}
     for name in card.files:
         if name not in (WEIGHTS, DISCRIMINATOR):
@@ -245,7 +250,8 @@ def _build(card: NetworkCard, where: str) -> nn.Module:
     try:
         network = networks.build(card.name, card.parameters)
     except PackageError as error:
-        raise PackageError(f'The card of "{where}" is wrong: {error}') from None
+        message = f'The card of "{where}" is wrong: {error}'
+        raise PackageError(catalog.printable(message, _LONGEST_MESSAGE)) from None
     if any(getattr(module, "inplace", False) for module in network.modules()):
         raise PackageError(
             f'The network of "{where}" has in-place activations, which falsify explanations; build it without.'

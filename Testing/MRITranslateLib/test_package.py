@@ -42,7 +42,7 @@ def refused(folder: Path, *words: str) -> str:
     with pytest.raises(PackageError) as caught:
         Package(folder).verify()
     message = str(caught.value)
-    assert message.endswith((".", "?"))
+    assert message.endswith((".", "?", "…"))
     assert "\n" not in message
     assert len(message) < 600
     for word in words:
@@ -241,6 +241,16 @@ def test_numbers_that_overflow_are_refused(package_folder: Path) -> None:
     text = (package_folder / "model.json").read_text(encoding="utf-8").replace("23.456", "1e999")
     (package_folder / "model.json").write_text(text, encoding="utf-8")
     refused(package_folder, "psnr")
+
+
+def test_a_message_cannot_be_flooded(package_folder: Path) -> None:
+    noise = "\n\x1b[2J" * 20_000
+    edit_card(package_folder, lambda data: data.update({noise: 1}))
+    assert refused(package_folder, "wrong").isprintable()
+    edit_card(package_folder, lambda data: (data.pop(noise), data["network"]["parameters"].update({noise: 1})))
+    assert refused(package_folder, "wrong").isprintable()
+    edit_card(package_folder, lambda data: data["network"].update(parameters={"width": [7] * 100_000}))
+    assert refused(package_folder, "width").isprintable()
 
 
 def assert_usable_or_refused(folder: Path) -> None:
