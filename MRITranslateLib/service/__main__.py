@@ -40,8 +40,10 @@ def main() -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    Worker(folder, requests, events).serve()
-    return 0
+    code = Worker(folder, requests, events).serve()
+    # Everything is tidy by now, and unloading torch would keep the client waiting for seconds.
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

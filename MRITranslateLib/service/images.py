@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from .volumes import read_array, write_array
 
-#: Pixel types that SimpleITK can hold, and what the others become: float32 where the values are fractions, else int32.
+#: Pixel types that travel as they are; 64-bit whole numbers become int32, float16 becomes float32, bool becomes uint8.
 _EXACT = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 
 
@@ -33,10 +33,7 @@ def receive_image(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> 
     Raises:
         InputError: As `read_array`, or whole numbers beyond 32 bits, or cosines that are no rotation or reflection.
     """
-    array = read_array(folder, volume)
-    if array.dtype.name not in _EXACT:
-        array = _supported(array)
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(_supported(read_array(folder, volume)))
     image.SetSpacing(volume["spacing"])
     image.SetOrigin(volume["origin"])
     cosines = np.reshape(volume["direction"], (3, 3))
@@ -48,8 +45,10 @@ def receive_image(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> 
 
 
 def _supported(array: np.ndarray) -> np.ndarray:
+    if array.dtype.name in _EXACT:
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "f":
-        return array.astype(np.float32 if array.dtype.itemsize < 4 else f"f{array.dtype.itemsize}")
+        return array.astype(np.float32)
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
     limits = np.iinfo(np.int32)

@@ -77,8 +77,8 @@ class Worker:
         self._report: _Report | None = None
         self._left = threading.Event()
 
-    def serve(self) -> None:
-        """Works until the client says shutdown, closes the stream, or the process gets SIGTERM."""
+    def serve(self) -> int:
+        """Works until the client says shutdown or closes the stream, or SIGTERM comes; returns the exit code."""
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
         try:
@@ -88,6 +88,9 @@ class Worker:
             threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
             while (job := self._queue.get()) is not None:
                 self._work(job)
+            return 0
+        except _Leave as leave:
+            return 128 + leave.number
         finally:
             self._left.set()
             remove_folder(self._folder)
@@ -216,5 +219,13 @@ class Worker:
             return
 
 
+class _Leave(BaseException):
+    """A signal asks the process to end; no `except Exception` of a library may stop it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise _Leave(number)

@@ -1,0 +1,606 @@
+"""The worker as a real process, and its protocol."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MRITranslateLib.errors import Cancelled, InputError
+from MRITranslateLib.service import messages, volumes
+from MRITranslateLib.service.client import WorkerClient, WorkerError
+from MRITranslateLib.service.images import receive_image, send_image
+from MRITranslateLib.service.kinds import ProtocolError
+from MRITranslateLib.service.messages import LineBuffer, Request
+
+from .packages import tiny_package
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "MRITranslateLib" / "service"
+posix = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+
+
+def head(slices: int = 6, rows: int = 40, columns: int = 48) -> sitk.Image:
+    """A bright ellipsoid with structure on an oblique, anisotropic grid: enough of a T1 for the domain check."""
+    z, y, x = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in (slices, rows, columns)), indexing="ij")
+    inside = x**2 + y**2 + (0.6 * z) ** 2 < 1.0
+    array = np.where(inside, 500.0 + 150.0 * np.sin(5 * x) * np.cos(4 * y) + 40.0 * z, 0.0).astype(np.float32)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((2.0, 2.5, 6.0))
+    image.SetOrigin((-90.0, 12.0, 5.0))
+    c, s = np.cos(0.1), np.sin(0.1)
+    image.SetDirection((c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0))
+    return image
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_package(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[WorkerClient]:
+    with WorkerClient(environment={"OMP_NUM_THREADS": "1"}) as client:
+        yield client
+
+
+# ---------------------------------------------------------------------------------------------- the protocol
+
+
+def test_schema_file_is_the_protocol() -> None:
+    """`python -m MRITranslateLib.service.messages > MRITranslateLib/service/protocol.schema.json` writes it anew."""
+    assert (SERVICE / "protocol.schema.json").read_text(encoding="ascii") == messages.schema_text()
+
+
+def test_schema_describes_every_method_and_event() -> None:
+    definitions = messages.schema()["$defs"]
+    assert set(definitions["requests"]) == set(messages.METHODS)
+    assert {"ready", "progress", "error"} <= set(definitions["events"])
+    assert {f"result of {method}" for method in messages.METHODS} <= set(definitions["events"])
+
+
+@pytest.mark.parametrize("name", ["messages.py", "kinds.py", "volumes.py"])
+def test_what_slicer_imports_needs_no_more_than_numpy(name: str) -> None:
+    """Python 3.9's grammar, and nothing beyond the standard library, numpy, errors and each other."""
+    tree = ast.parse((SERVICE / name).read_text(encoding="utf-8"), feature_version=(3, 9))
+    allowed = {*sys.stdlib_module_names, "errors", "kinds", "messages"} | ({"numpy"} if name == "volumes.py" else set())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name.partition(".")[0] for alias in node.names} <= allowed
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] in allowed
+
+
+VOLUME = {
+    "array": "a.npy",
+    "spacing": [1.0, 1.0, 2.0],
+    "origin": [0.0, 0.0, 0.0],
+    "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("translate", {"image": VOLUME, "model": "t1_to_t2", "device": "auto", "mask": None}),
+        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "region", "mask": VOLUME}}),
+        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "voxel", "index": [1, 2, 3]}, "layer": None}),
+        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "realism"}, "method": "hirescam"}),
+        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "error", "reference": VOLUME}}),
+        ("evaluate", {"reference": VOLUME, "prediction": VOLUME, "modality": "CT", "protocol": "synthrad2025"}),
+        ("phantom", {"seed": 1, "shape": [8, 9, 10], "lesions": 2}),
+        ("devices", {}),
+        ("cancel", {"id": "r1"}),
+        ("shutdown", {}),
+    ],
+)
+def test_requests_survive_the_wire(method: str, params: dict[str, Any]) -> None:
+    request = Request("r1", method, params)
+    line = request.line()
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert messages.parse_request(line) == request
+
+
+def changed(**changes: Any) -> bytes:
+    request = json.loads(Request("r7", "translate", {"image": VOLUME, "model": "m"}).line())
+    return json.dumps({**request, **changes}).encode()
+
+
+def with_params(**changes: Any) -> bytes:
+    return changed(params={"image": VOLUME, "model": "m", **changes})
+
+
+BAD_LINES = {
+    "not JSON": b"{",
+    "not text": b"\xff\xfe{}",
+    "not an object": b"[1, 2]",
+    "NaN": changed().replace(b"2.0", b"NaN"),
+    "too deep": b"[" * 100_000,
+    "too long": b'"' + b"x" * (messages.MAX_LINE + 1) + b'"',
+    "no version": b'{"id": "r7", "method": "devices", "params": {}}',
+    "other version": changed(protocol=2),
+    "version of another type": changed(protocol=True),
+    "no id": changed(id=None),
+    "id of odd letters": changed(id="a b"),
+    "unknown method": changed(method="train"),
+    "method of another type": changed(method=["translate"]),
+    "unknown field": changed(more=1),
+    "params of another type": changed(params=[]),
+    "unknown parameter": with_params(speed=1),
+    "missing parameter": changed(params={"model": "m"}),
+    "model of another type": with_params(model=3),
+    "path that leaves the folder": with_params(image={**VOLUME, "array": "../a.npy"}),
+    "absolute path": with_params(image={**VOLUME, "array": "/etc/a.npy"}),
+    "Windows path": with_params(image={**VOLUME, "array": "..\\a.npy"}),
+    "other extension": with_params(image={**VOLUME, "array": "a.pkl"}),
+    "name with a line end": with_params(image={**VOLUME, "array": "a.npy\n"}),
+    "spacing of two": with_params(image={**VOLUME, "spacing": [1.0, 1.0]}),
+    "spacing of zero": with_params(image={**VOLUME, "spacing": [1.0, 1.0, 0.0]}),
+    "direction of texts": with_params(image={**VOLUME, "direction": ["1"] * 9}),
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
+def test_bad_requests_get_one_sentence(line: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        messages.parse_request(line)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_bad_request_keeps_its_id() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        messages.parse_request(changed(method="train"))
+    assert caught.value.id == "r7"
+
+
+def test_events_are_checked_too() -> None:
+    event = messages.parse_event(messages.progress("r1", 0.31, "Translating slices", 31, 100, 4.2))
+    assert (event.event, event.id, event.fields["done"]) == ("progress", "r1", 31)
+    with pytest.raises(ProtocolError):
+        messages.parse_event(b'{"protocol": 1, "event": "progress", "id": "r1"}')
+    with pytest.raises(ProtocolError):
+        messages.parse_event(b'{"protocol": 1, "event": "gossip", "id": "r1"}')
+    with pytest.raises(ProtocolError):
+        messages.result("r1", "translate", {"image": VOLUME})
+    with pytest.raises(ProtocolError):
+        messages.error("r1", "sad", "A sentence.")
+
+
+def test_lines_arrive_in_pieces_and_in_heaps() -> None:
+    buffer = LineBuffer()
+    assert buffer.feed(b'{"a"') == []
+    assert buffer.feed(b': 1}\n\n{"b": 2}\n{"c"') == [b'{"a": 1}', b'{"b": 2}']
+    assert buffer.feed(b": 3}\n") == [b'{"c": 3}']
+
+
+def test_a_line_without_end_takes_bounded_memory() -> None:
+    buffer = LineBuffer()
+    for _ in range(40):
+        assert buffer.feed(b"x" * 100_000) == []
+    (line,) = buffer.feed(b"\n")
+    assert len(line) == messages.MAX_LINE + 1
+    assert buffer.feed(b"{}\n") == [b"{}"]
+
+
+# ---------------------------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64", "float16", "int64", "bool", ">i2"]
+)
+def test_images_survive_the_folder(tmp_path: Path, dtype: str) -> None:
+    array = (np.arange(24).reshape(2, 3, 4) % 2 if dtype == "bool" else np.arange(24).reshape(2, 3, 4)).astype(dtype)
+    image = head(2, 3, 4)
+    volume = volumes.write_array(tmp_path, array, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    back = receive_image(tmp_path, volume)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), array.astype(float))
+    assert back.GetSpacing() == image.GetSpacing()
+    assert back.GetOrigin() == image.GetOrigin()
+    assert back.GetDirection() == image.GetDirection()
+
+
+def test_bad_arrays_are_refused(tmp_path: Path) -> None:
+    good = send_image(tmp_path, head())
+
+    def refused(sentence: str, **changes: Any) -> None:
+        with pytest.raises(InputError, match=sentence):
+            receive_image(tmp_path, {**good, **changes})
+
+    def saved(name: str, array: np.ndarray, **options: Any) -> str:
+        np.save(tmp_path / name, array, **options)
+        return name
+
+    refused("has no file", array="missing.npy")
+    refused("3-D", array=saved("flat.npy", np.zeros((3, 4))))
+    refused("3-D", array=saved("empty.npy", np.zeros((0, 3, 4))))
+    refused("real numbers", array=saved("complex.npy", np.zeros((2, 3, 4), complex)))
+    refused("real numbers", array=saved("text.npy", np.full((2, 3, 4), "a")))
+    refused("beyond 32 bits", array=saved("long.npy", np.full((2, 3, 4), 2**40)))
+    refused("not a complete", array=saved("object.npy", np.full((2, 3, 4), None), allow_pickle=True))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / good["array"]).read_bytes()[:-50])
+    refused("not a complete", array="cut.npy")
+    (tmp_path / "text_file.npy").write_text("hello")
+    refused("not a complete", array="text_file.npy")
+    np.savez(tmp_path / "many.npz", a=np.zeros(3))
+    (tmp_path / "many.npz").rename(tmp_path / "many.npy")
+    refused("not a complete", array="many.npy")
+    refused("not orthonormal", direction=[1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
+
+
+@posix
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside.npy"
+    inside.mkdir()
+    np.save(outside, np.zeros((2, 3, 4)))
+    (inside / "link.npy").symlink_to(outside)
+    with pytest.raises(InputError, match="has no file"):
+        volumes.read_array(inside, {**VOLUME, "array": "link.npy"})
+
+
+def test_a_folder_with_other_files_is_neither_used_nor_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years")
+    np.save(tmp_path / "measured.npy", np.zeros(3))
+    with pytest.raises(InputError, match="holds other files"):
+        volumes.prepare_folder(tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-m", "MRITranslateLib.service", "--folder", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["measured.npy", "thesis.txt"]
+
+
+# ---------------------------------------------------------------------------------------------- the process
+
+
+class Raw:
+    """A worker driven by hand, line by line."""
+
+    def __init__(self, folder: Path, code: str | None = None) -> None:
+        program = ["-m", "MRITranslateLib.service"] if code is None else ["-c", code]
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, *program, "--folder", str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self.ready = self.event()
+
+    def __enter__(self) -> "Raw":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        self.process.wait()
+
+    def send(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.rstrip(b"\n") + b"\n")
+        self.process.stdin.flush()
+
+    def event(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        return messages.parse_event(self.process.stdout.readline()).fields
+
+    def end_of(self, id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The result or error of a request, and the events before it."""
+        before = []
+        while (event := self.event())["event"] not in ("result", "error") or event["id"] != id:
+            before.append(event)
+        return event, before
+
+
+def test_ready_at_once_and_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading\n"
+        "from MRITranslateLib.service import worker\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)\n"
+        "print(sorted(loaded), file=sys.stderr)\n"
+        "from MRITranslateLib.service.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    started = time.monotonic()
+    with Raw(tmp_path / "new", code) as raw:
+        seconds = time.monotonic() - started
+        assert raw.ready["event"] == "ready"
+        assert raw.ready["pid"] == raw.process.pid
+        assert raw.ready["versions"]["mritranslate"]
+        _, errors = raw.process.communicate()  # closes its input
+        loaded = set(ast.literal_eval(errors.decode().splitlines()[0]))
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "monai", "SimpleITK", "pydantic", "typer", "rich", "scipy"}
+    assert seconds < 5.0  # about 0.3 s on an idle machine
+
+
+def test_malformed_lines_do_no_harm(tmp_path: Path) -> None:
+    with Raw(tmp_path / "new") as raw:
+        for name, line in BAD_LINES.items():
+            raw.send(line)
+            event = raw.event()
+            assert (event["event"], event["kind"]) == ("error", "input"), name
+        missing = Request("r8", "translate", {"image": VOLUME, "model": "t1_to_t2"})
+        raw.send(missing.line())
+        event, _ = raw.end_of("r8")
+        assert event["kind"] == "input"
+        assert "has no file" in event["message"]
+        raw.send(Request("r9", "cancel", {"id": "r8"}).line())
+        assert raw.end_of("r9")[0]["result"] == {"cancelled": False}
+        raw.send(Request("r10", "shutdown", {}).line())
+        assert raw.end_of("r10")[0]["result"] == {}
+        assert raw.process.wait(10) == 0
+    assert not raw.folder.exists()
+
+
+@pytest.mark.parametrize("how", ["end of file", pytest.param("SIGTERM", marks=posix)])
+def test_the_folder_goes_with_the_worker(tmp_path: Path, how: str) -> None:
+    with Raw(tmp_path / "new") as raw:
+        volumes.write_array(raw.folder, np.zeros((2, 3, 4)), (1, 1, 1), (0, 0, 0), np.eye(3).ravel())
+        if how == "SIGTERM":
+            raw.process.terminate()
+        else:
+            assert raw.process.stdin is not None
+            raw.process.stdin.close()
+        code = raw.process.wait(10)
+    assert code == (0 if how == "end of file" else 128 + signal.SIGTERM)
+    assert not raw.folder.exists()
+
+
+@posix
+def test_the_folder_goes_when_the_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from MRITranslateLib.service.client import WorkerClient\n"
+        "client = WorkerClient()\n"
+        "client.start()\n"
+        "print(client.pid, client.folder, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    _, folder = parent.stdout.readline().split()
+    assert Path(folder).is_dir()
+    parent.kill()
+    parent.communicate()
+    until = time.monotonic() + 10.0
+    while Path(folder).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(folder).exists()
+
+
+NOISY = """
+import os, sys
+from MRITranslateLib.service import jobs
+
+def evaluate(self, params, progress, cancel):
+    print("noise from Python")
+    os.write(1, b"noise from C\\n")
+    os.system("echo noise from a child")
+    assert sys.stdin.read() == ""  # a library must not swallow requests
+    raise TypeError("secret")
+
+jobs.Jobs._evaluate = evaluate
+from MRITranslateLib.service.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_noise_goes_to_standard_error_and_faults_get_a_sentence(tmp_path: Path) -> None:
+    with Raw(tmp_path / "new", NOISY) as raw:
+        raw.send(Request("r1", "evaluate", {"reference": VOLUME, "prediction": VOLUME}).line())
+        event, before = raw.end_of("r1")
+        assert {item["event"] for item in before} == {"progress"}
+        assert event["kind"] == "internal"
+        assert "TypeError" in event["message"]
+        assert "secret" not in event["message"]
+        raw.send(Request("r2", "shutdown", {}).line())
+        raw.end_of("r2")
+        _, errors = raw.process.communicate()
+    for source in (b"Python", b"C", b"a child"):
+        assert b"noise from " + source in errors
+    assert b"Traceback" in errors
+
+
+# ---------------------------------------------------------------------------------------------- the work
+
+
+def test_translation_equals_the_one_in_process(worker: WorkerClient, package: Path) -> None:
+    from MRITranslateLib.package import load_package
+    from MRITranslateLib.translate import translate
+
+    image = head()
+    reports = []
+    result = worker.request(
+        "translate", {"image": worker.put(image), "model": str(package), "device": "cpu"}, reports.append
+    )
+    made = worker.take(result["image"])
+    expected = translate(image, load_package(package), device="cpu").image
+    np.testing.assert_allclose(sitk.GetArrayFromImage(made), sitk.GetArrayFromImage(expected), rtol=1e-4, atol=1e-4)
+    for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(made, name)() == getattr(image, name)()
+    assert result["modality"] == "T2"
+    assert result["provenance"]["model"] == "tiny"
+    fractions = [report.fields["fraction"] for report in reports]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.5
+    assert not (worker.folder / result["image"]["array"]).exists()  # taken
+
+
+def test_explanation_and_scores(worker: WorkerClient, package: Path) -> None:
+    image = worker.put(head())
+    target = {"kind": "voxel", "index": [24, 20, 3]}
+    params = {"image": image, "model": str(package), "target": target, "device": "cpu", "method": "gradcam"}
+    result = worker.request("explain", params)
+    heatmap = sitk.GetArrayFromImage(worker.take(result["heatmap"]))
+    assert heatmap.max() == pytest.approx(1.0)
+    assert len(result["level_names"]) == 5
+    assert worker.take(result["levels"]).GetPixelID() == sitk.sitkUInt8
+    scores = worker.request("evaluate", {"reference": image, "prediction": image, "modality": "MR", "input": image})
+    assert scores["scores"]["ssim"] == pytest.approx(1.0)
+    assert scores["scores"]["psnr"] is None  # infinite
+    assert scores["facts"]["protocol"] == "plain"
+
+
+def test_phantom_and_devices(worker: WorkerClient) -> None:
+    made = worker.request("phantom", {"seed": 2, "shape": [12, 24, 20], "lesions": 1})
+    assert worker.take(made["ct"]).GetSize() == (20, 24, 12)
+    devices = worker.request("devices")["devices"]
+    assert devices[0]["name"] == "cpu"
+    assert "cores" in devices[0]["title"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model": "t1_to_teapot"}, "t1_to_teapot"),
+        ({"device": "abacus"}, "abacus"),
+        ({"image": {"spacing": [1.0, 1.0, -1.0]}}, "greater than 0"),
+    ],
+)
+def test_bad_work_is_refused_and_the_worker_lives(
+    worker: WorkerClient, package: Path, change: dict[str, Any], sentence: str
+) -> None:
+    image = worker.put(head())
+    worker.start()
+    pid = worker.pid
+    params = {"image": {**image, **change.pop("image", {})}, "model": str(package), **change}
+    with pytest.raises(InputError, match=sentence) as caught:
+        worker.request("translate", params)
+    assert "\n" not in str(caught.value)
+    assert worker.pid == pid
+
+
+def test_constant_and_not_finite_inputs_are_refused(worker: WorkerClient, package: Path) -> None:
+    for value in (7.0, np.nan, np.inf):
+        image = sitk.GetImageFromArray(np.full((4, 8, 8), value, np.float32))
+        if not np.isfinite(value):
+            image[1, 1, 1] = 1.0
+        with pytest.raises(InputError):
+            worker.request("translate", {"image": worker.put(image), "model": str(package)})
+
+
+def test_reports_come_at_least_four_times_a_second_and_cancel_works(worker: WorkerClient, package: Path) -> None:
+    """A volume of many slices, cancelled after the network has begun."""
+    image = worker.put(head(120))
+    worker.start()
+    pid, times, asked = worker.pid, [], threading.Event()
+
+    def progress(event: messages.Event) -> None:
+        times.append(time.monotonic())
+        if event.fields["done"] >= 4:
+            asked.set()
+
+    with pytest.raises(Cancelled):
+        worker.request("translate", {"image": image, "model": str(package), "device": "cpu"}, progress, asked.is_set)
+    assert asked.is_set()
+    assert (len(times) - 1) / (times[-1] - times[0]) >= 4.0
+    assert worker.pid == pid  # it stopped by itself and stays warm
+    assert worker.request("devices")["devices"]
+
+
+def test_a_waiting_request_can_be_cancelled(tmp_path: Path) -> None:
+    with Raw(tmp_path / "new") as raw:
+        raw.send(Request("r1", "phantom", {"shape": [64, 128, 128]}).line())  # takes a while
+        raw.send(Request("r2", "devices", {}).line())
+        raw.send(Request("r2", "devices", {}).line())
+        event, _ = raw.end_of("r2")
+        assert event["kind"] == "input"
+        assert "in use" in event["message"]
+        raw.send(Request("r3", "cancel", {"id": "r2"}).line())
+        assert raw.end_of("r3")[0]["result"] == {"cancelled": True}
+        assert raw.end_of("r2")[0]["kind"] == "cancelled"
+
+
+@posix
+def test_a_killed_worker_is_reported_and_replaced() -> None:
+    killed: list[int] = []
+
+    def kill(event: messages.Event) -> None:
+        assert client.pid is not None
+        killed.append(client.pid)
+        os.kill(client.pid, signal.SIGKILL)
+
+    with WorkerClient(environment={"OMP_NUM_THREADS": "1"}) as client:
+        waiting = client.put(head())
+        with pytest.raises(WorkerError, match="SIGKILL") as caught:
+            client.request("phantom", {"shape": [64, 128, 128]}, kill)
+        assert "\n" not in str(caught.value)
+        # What was put before the crash can be used after it.
+        scores = client.request("evaluate", {"reference": waiting, "prediction": waiting})["scores"]
+        assert scores["mae"] == 0.0
+        assert client.pid not in killed
+
+
+STUBBORN = """
+import subprocess, sys, time
+from MRITranslateLib.service import jobs
+
+def devices(self, params, progress, cancel):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    progress(0.0, f"child {child.pid}", 0, 1)
+    time.sleep(600)
+
+jobs.Jobs._devices = devices
+"""
+
+
+@posix
+def test_a_worker_that_does_not_obey_is_killed_with_its_children(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STUBBORN)
+    children = []
+
+    def progress(event: messages.Event) -> None:
+        if event.fields["stage"].startswith("child"):
+            children.append(int(event.fields["stage"].split()[1]))
+
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    with WorkerClient(grace_s=0.2, environment=environment) as client:
+        with pytest.raises(Cancelled):
+            client.request("devices", {}, progress, lambda: bool(children))
+        until = time.monotonic() + 5.0
+        while _alive(children[0]) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not _alive(children[0])
+        assert client.pid is None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_client_that_was_closed_starts_again() -> None:
+    client = WorkerClient()
+    client.start()
+    first, folder = client.pid, client.folder
+    client.close()
+    assert not folder.exists()
+    client.start()
+    assert client.pid != first
+    client.close()
