@@ -14,27 +14,13 @@ import weakref
 from typing import Any
 
 import shiboken6
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore
 
-from . import signals
-from .conversion import Converter, EnumType, EnumValue, property_value
+from . import dialogs, members, signals
+from .conversion import Converter, EnumValue
 
 _classes: dict[type, "WrapperType"] = {}
 _alive: "weakref.WeakValueDictionary[int, Wrapper]" = weakref.WeakValueDictionary()
-_PYSIDE_ONLY = {
-    "connect",
-    "disconnect",
-    "emit",
-    "sender",
-    "receivers",
-    "senderSignalIndex",
-    "isSignalConnected",
-    "staticMetaObject",
-    "tr",
-    "findChild",
-    "findChildren",
-}
-_ALIASES = {"exec_": "exec"}
 
 
 def unwrap(value: Any) -> Any:
@@ -97,7 +83,7 @@ class Method:
     """A Qt method of an object (or of a class, when static)."""
 
     def __init__(self, native_class: type, name: str, wrapper: "Wrapper | None") -> None:
-        self.__name__ = _ALIASES.get(name, name)
+        self.__name__ = members.ALIASES.get(name, name)
         self._class, self._wrapper = native_class, wrapper
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,8 +91,7 @@ class Method:
             raise TypeError(
                 f"{self._class.__name__}.{self.__name__}: a Qt method takes no keyword arguments in PythonQt"
             )
-        if self.__name__ == "exec" and issubclass(self._class, QtWidgets.QDialog):
-            raise RuntimeError(f"{self._class.__name__}.exec: nobody would answer a modal dialog in the test host")
+        dialogs.refuse_questions(self._class, self.__name__)
         function = getattr(self._class, self.__name__)
         static = isinstance(
             inspect.getattr_static(self._class, self.__name__), staticmethod | types.BuiltinFunctionType
@@ -125,7 +110,8 @@ class Method:
             # The class's own, for the object's may be a script's override that calls this one.
             converted.insert(0, native)
         try:
-            return wrap(function(*converted))
+            with dialogs.watched(native, self.__name__):
+                return wrap(function(*converted))
         except TypeError as error:
             if "called with wrong argument types" in str(error):
                 raise ValueError(str(error)) from error
@@ -173,9 +159,11 @@ class WrapperType(type):
 
     def __getattr__(cls, name: str) -> Any:
         if not name.startswith("_"):
-            kind, member = _member(cls._native_class, name)
-            if kind in ("enum value", "enum type", "class"):
+            kind, member = members.look_up(cls._native_class, name)
+            if kind in ("enum value", "enum type"):
                 return member
+            if kind == "class":
+                return class_for(member)
             if kind == "method":
                 return Method(cls._native_class, name, None)
         raise AttributeError(f"type object '{cls.__name__}' has no attribute '{name}'")
@@ -216,15 +204,15 @@ class Wrapper(metaclass=WrapperType):
             raise AttributeError(name)
         native = self._native_object()
         native_class = type(self)._native_class
-        kind, member = _member(native_class, name)
+        kind, member = members.look_up(native_class, name)
         if kind == "property":
-            return wrap(_read_property(native, name))
+            return wrap(members.read_property(native, name))
         if kind == "method":
             return Method(native_class, name, self)
         if kind == "signal":
             return SignalOfObject(self, name)
         if kind is not None:
-            return member
+            return class_for(member) if kind == "class" else member
         if isinstance(native, QtCore.QObject):
             if name in _OBJECT_METHODS:
                 return types.MethodType(_OBJECT_METHODS[name], self)
@@ -242,9 +230,9 @@ class Wrapper(metaclass=WrapperType):
             object.__setattr__(self, name, value)
             return
         native = self._native_object()
-        kind, _ = _member(type(self)._native_class, name)
+        kind, _ = members.look_up(type(self)._native_class, name)
         if kind == "property":
-            _write_property(native, name, value)
+            members.write_property(native, name, value, unwrap)
         elif kind is not None:
             raise AttributeError(f"{kind} '{name}' can not be overwritten on {type(self).__name__} object")
         elif name == "name" and isinstance(native, QtCore.QObject):
@@ -274,7 +262,7 @@ class Wrapper(metaclass=WrapperType):
     def __repr__(self) -> str:
         native = self.__dict__.get("_native")
         if isinstance(native, QtCore.QObject) and shiboken6.isValid(native):
-            return f"{native.metaObject().className()} (QObject at: {hex(shiboken6.getCppPointer(native)[0])})"
+            return f"{signals.meta_of(native).className()} (QObject at: {hex(shiboken6.getCppPointer(native)[0])})"
         return f"{type(self).__name__} ({native!r})"
 
     def __bool__(self) -> bool:
@@ -296,7 +284,11 @@ def _derived_class(wrapper_class: WrapperType, native_class: type) -> type:
         if python_class is Wrapper or "_native_class" in python_class.__dict__:
             break
         for name, function in python_class.__dict__.items():
-            if inspect.isfunction(function) and not name.startswith("_") and _member(native_class, name)[0] == "method":
+            if (
+                inspect.isfunction(function)
+                and not name.startswith("_")
+                and members.look_up(native_class, name)[0] == "method"
+            ):
                 overridden.setdefault(name, _delegate(native_class, name))
     return (
         type(native_class)(native_class.__name__, (native_class,), overridden)
@@ -313,69 +305,6 @@ def _delegate(native_class: type, name: str) -> Any:
         return unwrap(getattr(wrapper, name)(*[wrap(argument) for argument in args]))
 
     return call
-
-
-_members: dict[tuple[type, str], tuple[str | None, Any]] = {}
-
-
-def _member(native_class: type, name: str) -> tuple[str | None, Any]:
-    """(kind of member, value where it has one); (None, None) for what the class does not have."""
-    key = (native_class, name)
-    if key not in _members:
-        _members[key] = _look_up(native_class, name)
-    return _members[key]
-
-
-def _look_up(native_class: type, name: str) -> tuple[str | None, Any]:
-    name = _ALIASES.get(name, name)
-    if name.startswith(("_", "host_", "pythonqt_")) or name in _PYSIDE_ONLY or name in signals.QT6_ONLY:
-        return None, None
-    meta = getattr(native_class, "staticMetaObject", None)
-    if meta is not None and meta.indexOfProperty(name) >= 0:
-        return "property", None
-    own_signals = getattr(native_class, "host_signals", {})
-    if any(signature.partition("(")[0] == name for signature in own_signals):
-        return "signal", None
-    missing = object()
-    static = inspect.getattr_static(native_class, name, missing)
-    if isinstance(static, QtCore.Signal):
-        return ("signal", None) if name not in own_signals.values() else (None, None)
-    found = getattr(native_class, name, missing)
-    if found is missing:
-        return None, None
-    if isinstance(found, enum.EnumMeta):
-        return "enum type", EnumType(found)
-    if isinstance(found, enum.Enum):
-        return "enum value", EnumValue(found)
-    if isinstance(found, type):
-        return "class", class_for(found)
-    return ("method", None) if callable(found) else (None, None)
-
-
-def _python_property(native: Any, name: str) -> bool:
-    return isinstance(inspect.getattr_static(type(native), name, None), QtCore.Property)
-
-
-def _read_property(native: QtCore.QObject, name: str) -> Any:
-    return getattr(native, name) if _python_property(native, name) else native.property(name)
-
-
-def _write_property(native: QtCore.QObject, name: str, value: Any) -> None:
-    meta = native.metaObject().property(native.metaObject().indexOfProperty(name))
-    given = f"{type(value).__name__} ({value!r})"
-    refused = f"Property '{name}' of type '{meta.typeName()}' does not accept an object of type {given}"
-    if not meta.isWritable():
-        raise AttributeError(f"Property '{name}' of {native.metaObject().className()} object is not writable")
-    try:
-        converted = property_value(value, meta.typeName(), unwrap)
-        if _python_property(native, name):
-            setattr(native, name, converted)
-            return
-        accepted = meta.write(native, converted)
-    except (TypeError, ValueError) as error:
-        raise AttributeError(refused) from error
-    if not accepted:
-        raise AttributeError(refused)
 
 
 def _connect(self: Wrapper, signal: str, *target: Any) -> bool:
@@ -409,7 +338,7 @@ def _find_child(self: Wrapper, wanted: Any, name: str = "") -> Any:
 
 
 def _class_name(self: Wrapper) -> str:
-    return str(self._native_object().metaObject().className())
+    return str(signals.meta_of(self._native_object()).className())
 
 
 def _delete(self: Wrapper) -> None:

@@ -62,6 +62,15 @@ def _argument_count(callback: collections.abc.Callable[..., Any]) -> int | None:
     return function.__code__.co_argcount - (1 if inspect.ismethod(callback) else 0)
 
 
+def meta_of(native: QtCore.QObject) -> QtCore.QMetaObject:
+    """Qt's description of an object's class.
+
+    Taken from the class: what `native.metaObject()` returns is invalidated when the object's parent dies, and with it
+    the description that PySide6 keeps for the whole class.
+    """
+    return type(native).staticMetaObject
+
+
 _Connection = tuple[str, Any, Slot]
 _connections: dict[int, list[_Connection]] = {}
 
@@ -77,7 +86,7 @@ def _find_signal(native: QtCore.QObject, signal: str) -> Any:
     if text.replace(" ", "") in own:
         return getattr(native, own[text.replace(" ", "")])
     normalized = bytes(QtCore.QMetaObject.normalizedSignature(text).data()).decode()
-    unknown = native.metaObject().indexOfSignal(normalized) < 0 or "PyObject" in normalized
+    unknown = meta_of(native).indexOfSignal(normalized) < 0 or "PyObject" in normalized
     if unknown or normalized.partition("(")[0] in QT6_ONLY:
         return None
     return normalized
@@ -92,7 +101,7 @@ def connect(native: QtCore.QObject, signal: str, callback: collections.abc.Calla
     """Call `callback` on `signal`; False, with a warning, if there is no such signal."""
     found = _find_signal(native, signal)
     if found is None:
-        _warn(f"QObject::connect() signal '{signal}' does not exist on {native.metaObject().className()}")
+        _warn(f"QObject::connect() signal '{signal}' does not exist on {meta_of(native).className()}")
         return False
     if not callable(callback):
         raise ValueError(f"cannot connect {signal} to {callback!r}, which is not callable")
@@ -118,7 +127,7 @@ def disconnect(native: QtCore.QObject, signal: str, callback: collections.abc.Ca
     """Undo `connect`; without a callback all of the signal's. False if there was nothing to undo."""
     found = _find_signal(native, signal)
     if found is None:
-        _warn(f"QObject::disconnect() signal '{signal}' does not exist on {native.metaObject().className()}")
+        _warn(f"QObject::disconnect() signal '{signal}' does not exist on {meta_of(native).className()}")
         return False
     kept: list[_Connection] = []
     removed = False
@@ -142,7 +151,7 @@ def find_by_name(native: QtCore.QObject, name: str) -> str | None:
     for signature in getattr(type(native), "host_signals", {}):
         if signature.partition("(")[0] == name:
             return str(signature)
-    meta = native.metaObject()
+    meta = meta_of(native)
     for index in range(meta.methodCount()):
         method = meta.method(index)
         signature = bytes(method.methodSignature().data()).decode()
@@ -156,8 +165,8 @@ def connect_slot(sender: QtCore.QObject, signal: str, receiver: QtCore.QObject, 
     name = slot.partition("(")[0]
     own: dict[str, str] = getattr(type(receiver), "host_slots", {})
     normalized = bytes(QtCore.QMetaObject.normalizedSignature(slot).data()).decode()
-    if slot.replace(" ", "") not in own and receiver.metaObject().indexOfMethod(normalized) < 0:
-        _warn(f"QObject::connect() slot '{slot}' does not exist on {receiver.metaObject().className()}")
+    if slot.replace(" ", "") not in own and meta_of(receiver).indexOfMethod(normalized) < 0:
+        _warn(f"QObject::connect() slot '{slot}' does not exist on {meta_of(receiver).className()}")
         return False
     target = getattr(receiver, own.get(slot.replace(" ", ""), name))
     takes = 0 if normalized.endswith("()") else normalized.count(",") + 1

@@ -194,3 +194,17 @@ def test_settings_are_private(host):
     qt.QSettings().setValue("host/test", 5)
     assert qt.QSettings().fileName().startswith(slicer.app.slicerHome)
     assert slicer.app.settings().value("host/test") in (5, "5")
+
+
+def test_dialog_that_closes_itself_is_shown(host):
+    slicer.util.delayDisplay("a moment", 450)
+
+
+def test_dialog_that_nobody_closes_raises(host, monkeypatch):
+    from Testing.host import dialogs
+
+    monkeypatch.setattr(dialogs, "LIMIT_MS", 50)
+    with pytest.raises(RuntimeError, match="not closed"):
+        qt.QDialog().exec_()
+    with pytest.raises(RuntimeError, match="nobody"):
+        qt.QMessageBox.question(None, "Title", "Really?")
