@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .shapes import point
 
-FIELD_OF_VIEW_MM = (240.0, 240.0, 180.0)
+FIELD_OF_VIEW_MM = (256.0, 256.0, 192.0)
 """Default extent along columns, rows and slices: a head from the crown to below the skull base, with some air."""
 
 

@@ -73,7 +73,7 @@ def phantom(
         seed: which head; not negative.
         shape: (slices, rows, columns).
         lesions: number of white-matter lesions, 0 to 16. One that lies outside the field of view cannot show.
-        spacing: mm along (x, y, z) of the index; by default the head fits: 240 mm in plane, 180 mm (at most 5 mm a
+        spacing: mm along (x, y, z) of the index; by default the head fits: 256 mm in plane, 192 mm (at most 5 mm a
             slice) across.
         origin: LPS mm of the first voxel; by default the grid is centred on (0, 0, 0), where the head is, give or take
             some mm.

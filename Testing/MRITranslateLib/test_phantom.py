@@ -67,7 +67,7 @@ def test_every_image_is_on_one_grid(head: Phantom) -> None:
     for name in IMAGES:
         image = getattr(head, name)
         assert image.GetSize() == (128, 128, 96)
-        assert image.GetSpacing() == head.t1.GetSpacing() == (1.875, 1.875, 1.875)
+        assert image.GetSpacing() == head.t1.GetSpacing() == (2, 2, 2)
         assert image.GetOrigin() == head.t1.GetOrigin()
         assert image.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
     assert {getattr(head, name).GetPixelID() for name in CONTRASTS} == {sitk.sitkFloat32}
