@@ -40,7 +40,7 @@ _HOME = {
     "Cancelled": "errors",
 }
 
-__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0604
+__all__ = sorted([*_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import PackageError
-from .modality import MODALITIES
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 Sentence = Annotated[str, Field(min_length=1, max_length=4000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Parameter = bool | int | float | str | list[int] | None
 Range = tuple[float, float]
+ModalityName = Literal["T1", "T2", "FLAIR", "PD", "CT", "CXR"]
 PLANE_AXES = {"axial": 2, "coronal": 1, "sagittal": 0}
 """For each plane the LPS axis (x, y, z = 0, 1, 2) along which slices are stacked."""
 
@@ -125,8 +125,8 @@ class Card(_Part):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     title: Annotated[str, Field(min_length=1, max_length=120)]
     task: Literal["translation"] = "translation"
-    source: Literal["T1", "T2", "FLAIR", "PD", "CT", "CXR"]
-    target: Literal["T1", "T2", "FLAIR", "PD", "CT", "CXR"]
+    source: ModalityName
+    target: ModalityName
     network: NetworkCard
     discriminator: NetworkCard | None = None
     grid: GridCard
@@ -138,9 +138,6 @@ class Card(_Part):
     domain: DomainCard
     intended_use: Sentence
     limits: list[Sentence] = []
-
-
-assert set(Card.model_fields["source"].annotation.__args__) == set(MODALITIES)  # type: ignore[union-attr]
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,4 +170,6 @@ def parse_card(text: str, where: str) -> Card:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PackageError(f'model.json of "{where}" is wrong at {field}: {first["msg"]}; get the package again.') from None
+        raise PackageError(
+            f'model.json of "{where}" is wrong at {field}: {first["msg"]}; get the package again.'
+        ) from None

@@ -17,7 +17,8 @@ _ABSURD = 6.0
 
 
 def looks_like_ct(image: sitk.Image) -> bool:
-    """Whether the values are Hounsfield units: a good part of the volume lies near air (-1000), and nothing below -4096."""
+    """Whether the values are Hounsfield units: a good part of the volume lies near air (-1000), and nothing below
+    -4096."""
     values = sitk.GetArrayViewFromImage(image)[::2, ::2, ::2]
     low = values.min()
     return bool(-4096 <= low < -200 and np.mean(values < -200) > 0.02 and np.percentile(values, 2) < _AIR_HU)
@@ -35,34 +36,44 @@ def check_domain(image: sitk.Image, card: Card) -> list[str]:
     source = modality(card.source)
     is_ct = looks_like_ct(image)
     if source.kind == "MR" and is_ct:
-        raise InputError(f"This image looks like a CT (Hounsfield units), but {card.name} needs a {source.title}; choose the MRI.")
+        raise InputError(
+            f"This image looks like a CT (Hounsfield units), but {card.name} needs a {source.title}; choose the MRI."
+        )
     if source.kind == "CT" and not is_ct:
         raise InputError(f"This image does not look like a CT, but {card.name} needs one; choose the CT.")
     warnings = []
     axes = nearest_axes(image)
     for name, axis, extents, spacings in zip(
-        ("left-right", "front-back", "head-foot"), axes, card.domain.field_of_view_mm, card.domain.spacing_mm, strict=True
+        ("left-right", "front-back", "head-foot"),
+        axes,
+        card.domain.field_of_view_mm,
+        card.domain.spacing_mm,
+        strict=True,
     ):
         spacing = image.GetSpacing()[axis]
         extent = image.GetSize()[axis] * spacing
         if extent > _ABSURD * extents[1] or spacing > _ABSURD * spacings[1] or spacing < spacings[0] / _ABSURD / 2:
             raise InputError(
-                f"The image measures {extent:.4g} mm {name} with voxels of {spacing:.4g} mm, which no scan for {card.name} can be; "
+                f"The image measures {extent:.4g} mm {name} with voxels of {spacing:.4g} mm, which no scan "
+                f"for {card.name} can be; "
                 "correct the voxel spacing in its header."
             )
         if not extents[0] / _TOLERANCE <= extent <= extents[1] * _TOLERANCE:
             warnings.append(
-                f"The field of view is {extent:.0f} mm {name}; the model was trained on {extents[0]:.0f} to {extents[1]:.0f} mm."
+                f"The field of view is {extent:.0f} mm {name}; "
+                f"the model was trained on {extents[0]:.0f} to {extents[1]:.0f} mm."
             )
         if not spacings[0] / _TOLERANCE <= spacing <= spacings[1] * _TOLERANCE:
             warnings.append(
-                f"The voxel spacing is {spacing:.3g} mm {name}; the model was trained on {spacings[0]:.3g} to {spacings[1]:.3g} mm."
+                f"The voxel spacing is {spacing:.3g} mm {name}; "
+                f"the model was trained on {spacings[0]:.3g} to {spacings[1]:.3g} mm."
             )
     return warnings
 
 
 def foreground_quantiles(array: np.ndarray) -> dict[str, float]:
-    """Quantiles of the normalised foreground, as the card's `domain.quantiles` keeps them (network units, -1 = no signal)."""
+    """Quantiles of the normalised foreground, as the card's `domain.quantiles` keeps them (network units, -1 = no
+    signal)."""
     tissue = array[array > array.mean()]
     return {f"p{q}": float(np.percentile(tissue, q)) for q in (10, 50, 90, 99)}
 

@@ -1,9 +1,10 @@
 """A model's grid from an image's grid, and exactly back.
 
-The model's grid keeps the image's own axes: they are only permuted and flipped to the nearest LPS order (an oblique scan stays
-oblique), resampled in plane to the spacing the model was trained at, centred, and padded to a size the network accepts.
-The slice axis is never resampled. Every step is undone exactly, so a result lies on the input's grid, voxel for voxel.
-Array order is (slice, row, column); index order is SimpleITK's (i, j, k); physical space is LPS, in millimetres.
+The model's grid keeps the image's own axes: they are only permuted and flipped to the nearest LPS order (an oblique
+scan stays oblique), resampled in plane to the spacing the model was trained at, centred, and padded to a size the
+network accepts. The slice axis is never resampled. Every step is undone exactly, so a result lies on the input's grid,
+voxel for voxel. Array order is (slice, row, column); index order is SimpleITK's (i, j, k); physical space is LPS, in
+millimetres.
 """
 
 from itertools import permutations
@@ -23,11 +24,12 @@ _LARGEST_EXTENT = 4096
 def nearest_axes(image: sitk.Image) -> tuple[int, int, int]:
     """For each LPS axis (x, y, z) the image axis that runs most nearly along it.
 
-    The assignment maximises the sum of the absolute direction cosines over all permutations, so it is one-to-one even for
-    scans turned by 45 degrees.
+    The assignment maximises the sum of the absolute direction cosines over all permutations, so it is one-to-one even
+    for scans turned by 45 degrees.
     """
     cosines = np.abs(np.asarray(image.GetDirection()).reshape(3, 3))
-    return max(permutations((0, 1, 2)), key=lambda axes: sum(cosines[lps, axis] for lps, axis in enumerate(axes)))
+    choices: list[tuple[int, int, int]] = [(a, b, c) for a, b, c in permutations((0, 1, 2))]
+    return max(choices, key=lambda axes: sum(cosines[lps, axis] for lps, axis in enumerate(axes)))
 
 
 class ModelGrid:
@@ -51,21 +53,26 @@ class ModelGrid:
         lps = [stack, *sorted({0, 1, 2} - {stack}, reverse=True)]  # the patient's axis along slices, rows, columns
         order = [axes[axis] for axis in lps]  # the image's axis along slices, rows, columns
         direction = np.asarray(image.GetDirection()).reshape(3, 3)
-        # Axial slices are shown as LPS stores them (rows to posterior, columns to the left). In the two other planes rows
-        # run from head to foot, so that a network always sees a head the right way up.
+        # Axial slices are shown as LPS stores them (rows to posterior, columns to the left). In the two other planes
+        # rows run from head to foot, so that a network always sees a head the right way up.
         wanted = (1.0, 1.0, 1.0 if stack == 2 else -1.0)
+        self._spacing = tuple(image.GetSpacing()[axis] for axis in axes)
+        self._extent = tuple(image.GetSpacing()[axis] * image.GetSize()[axis] for axis in axes)
         self._geometry = (image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         self._transpose = [2 - axis for axis in order]  # array axes are SimpleITK's, backwards
-        self._flip = [n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0]
+        self._flip = tuple(n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0)
         self._size = [image.GetSize()[axis] for axis in order]
         old = [image.GetSpacing()[axis] for axis in order]
         row_mm, column_mm = grid.spacing_mm
-        self.spacing_mm = [o if abs(o / n - 1) < _SAME_SPACING else n for o, n in zip(old, (old[0], row_mm, column_mm), strict=True)]
+        self.spacing_mm = [
+            o if abs(o / n - 1) < _SAME_SPACING else n for o, n in zip(old, (old[0], row_mm, column_mm), strict=True)
+        ]
         self._scale = [new / o for new, o in zip(self.spacing_mm, old, strict=True)]
         self._inner = [max(1, int(np.ceil(n / s - 1e-6))) for n, s in zip(self._size, self._scale, strict=True)]
         if max(self._inner[1:]) > _LARGEST_EXTENT:
             raise InputError(
-                f"At {row_mm:g} x {column_mm:g} mm this image would need {self._inner[1]} x {self._inner[2]} pixels a slice; "
+                f"At {row_mm:g} x {column_mm:g} mm this image would need {self._inner[1]} x {self._inner[2]} "
+                f"pixels a slice; "
                 f"check the voxel spacing in its file ({', '.join(f'{value:g}' for value in image.GetSpacing())} mm)."
             )
         extra = [0, *(-extent % grid.size_multiple for extent in self._inner[1:])]
@@ -76,6 +83,10 @@ class ModelGrid:
     def resamples(self) -> bool:
         """Whether values are interpolated; otherwise they are only moved."""
         return any(scale != 1.0 for scale in self._scale)
+
+    def patient_extent(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Field of view and voxel spacing of the original image along the patient's x, y and z, in mm."""
+        return self._extent, self._spacing
 
     def forward(self, image: sitk.Image, interpolator: str = "cubic", background: float = 0.0) -> np.ndarray:
         """Bring an image on the original grid to the model's.

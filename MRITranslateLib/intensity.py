@@ -1,9 +1,9 @@
 """Normalisation per volume, with its exact inverse.
 
-An MRI has no absolute unit, so its scale is taken from the patient: voxels brighter than the volume's mean are foreground
-(this holds for whole heads and for skull-stripped brains alike, and needs no tuning), and a robust statistic of them becomes
-the unit. CT has a unit, so it is only windowed. All normalisers are affine; values beyond the window are clipped only where the
-card says so, and only going in.
+An MRI has no absolute unit, so its scale is taken from the patient: voxels brighter than the volume's mean are
+foreground (this holds for whole heads and for skull-stripped brains alike, and needs no tuning), and a robust statistic
+of them becomes the unit. CT has a unit, so it is only windowed. All normalisers are affine; values beyond the window
+are clipped only where the card says so, and only going in.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,8 @@ def fit(card: NormaliserCard, array: np.ndarray) -> Normaliser:
 
     Names and parameters (defaults):
         foreground_median: `factor` (2): 0 goes to -1 and `factor` times the foreground's median to +1; `clip_high` (3).
-        foreground_percentile: `percentile` (99.5): 0 goes to -1 and that percentile of the foreground to +1; `clip_high` (1.5).
+        foreground_percentile: `percentile` (99.5): 0 goes to -1 and that percentile of the foreground to +1;
+            `clip_high` (1.5).
         window: `low`, `high`: these go to -1 and +1, and values beyond are clipped.
 
     Raises:

@@ -4,7 +4,6 @@ Codes are DICOM content mapping resources: quantities from CID 7180 (scheme DCM)
 """
 
 from dataclasses import dataclass
-from typing import Optional
 
 from .errors import InputError
 
@@ -28,14 +27,14 @@ class Modality:
     name: str
     title: str
     kind: str
-    value_range: Optional[tuple[float, float]]
+    value_range: tuple[float, float] | None
     background: float
     quantity_code: str
     quantity_meaning: str
     units_code: str
     units_meaning: str
-    display_preset: Optional[str] = None
-    window: Optional[tuple[float, float]] = None
+    display_preset: str | None = None
+    window: tuple[float, float] | None = None
 
 
 def _mr(name: str, title: str) -> Modality:

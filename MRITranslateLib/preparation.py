@@ -1,4 +1,5 @@
-"""From an image to what a network sees, and from what it answers back to an image: grid, intensity, neighbouring slices."""
+"""From an image to what a network sees, and from what it answers back to an image: grid, intensity, neighbouring
+slices."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -51,7 +52,8 @@ class Preparation:
         return self.array[np.clip(index, 0, self.slices - 1)]
 
     def restore(self, array: np.ndarray, invert_intensity: bool = True, interpolator: str = "cubic") -> sitk.Image:
-        """Bring network output (slices, rows, columns) to the input's grid, and to the target's unit unless told not to."""
+        """Bring network output (slices, rows, columns) to the input's grid, and to the target's unit unless told not
+        to."""
         image = self.grid.inverse(array, interpolator)
         if not invert_intensity:
             return image

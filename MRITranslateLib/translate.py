@@ -1,13 +1,13 @@
 """Translate a volume: one image in, one synthetic image of another contrast out, on the same grid.
 
-Whole slices go through the network in batches. When memory runs out the batch is halved, then the CPU takes over, and the
-result says so; nothing else about the result changes.
+Whole slices go through the network in batches. When memory runs out the batch is halved, then the CPU takes over, and
+the result says so; nothing else about the result changes.
 """
 
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import SimpleITK as sitk
@@ -145,8 +145,8 @@ def run_network(
 def forward(network: torch.nn.Module, batch: np.ndarray, device: str) -> np.ndarray:
     """One batch (N, context, rows, columns) through a generator: float32 (N, rows, columns).
 
-    On a GPU in bfloat16 and channels_last. On a CPU in float32: bfloat16 is faster there, but moves the result by more than
-    the promised thousandth of the range.
+    On a GPU in bfloat16 and channels_last. On a CPU in float32: bfloat16 is faster there, but moves the result by more
+    than the promised thousandth of the range.
     """
     on_gpu = device != "cpu"
     tensor = torch.from_numpy(batch)
@@ -164,7 +164,9 @@ def _step_down(size: int, device: str, warnings: list[str], error: BaseException
         warnings.append(f"Memory ran out on {device}; went on with the CPU.")
         size, device = 1, "cpu"
     else:
-        raise OutOfMemory("There is not enough memory for one slice; close other programs or crop the volume.") from error
+        raise OutOfMemory(
+            "There is not enough memory for one slice; close other programs or crop the volume."
+        ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return size, device
@@ -194,6 +196,6 @@ def provenance(package: Package, device: str) -> dict[str, str]:
         "device": device,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "notice": NOTICE,
     }

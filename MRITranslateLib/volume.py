@@ -1,7 +1,10 @@
 """Reading, writing and checking `SimpleITK.Image` volumes, the one volume type between the parts of the engine."""
 
+import gzip
 import os
+import struct
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +48,7 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Imag
     except RuntimeError:
         raise InputError(f'"{file.name}" cannot be read as an image; give a NIfTI, NRRD or MetaImage file.') from None
     _refuse_shape(reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize(), f'"{file.name}"')
+    _refuse_truncated_nifti(file)
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -54,7 +58,9 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Imag
     if image.GetDimension() == 2:
         image = sitk.JoinSeries(image)
     if not labels and is_label_map(image):
-        raise InputError(f'"{file.name}" looks like a label map, not a scan; give it as a mask or choose the scan itself.')
+        raise InputError(
+            f'"{file.name}" looks like a label map, not a scan; give it as a mask or choose the scan itself.'
+        )
     return image
 
 
@@ -63,6 +69,31 @@ def _refuse_shape(dimension: int, components: int, size: tuple[int, ...], what: 
         raise InputError(f"{what} has {components} values per voxel; give a scalar volume, one value per voxel.")
     if dimension < 2 or any(extent > 1 for extent in size[3:]):
         raise InputError(f"{what} is {dimension}-dimensional; give one 3-D volume (split a time series first).")
+
+
+def _refuse_truncated_nifti(file: Path) -> None:
+    """ITK fills what is missing of a NIfTI file with zeros and says nothing, so half a download would pass for a
+    scan."""
+    name = file.name.lower()
+    if not name.endswith((".nii", ".nii.gz")):
+        return
+    try:
+        with gzip.open(file) if name.endswith(".gz") else file.open("rb") as stream:
+            header = stream.read(348)
+            order = "<" if struct.unpack_from("<i", header)[0] == 348 else ">"
+            dimensions = struct.unpack_from(f"{order}8h", header, 40)
+            bits = struct.unpack_from(f"{order}h", header, 72)[0]
+            offset = struct.unpack_from(f"{order}f", header, 108)[0]
+            voxels = 1
+            for extent in dimensions[1 : 1 + dimensions[0]]:
+                voxels *= max(1, extent)
+            missing = int(offset) + voxels * bits // 8 - len(header)
+            while missing > 0 and (part := stream.read(min(missing, 1 << 24))):
+                missing -= len(part)
+    except (OSError, EOFError, zlib.error, struct.error):
+        missing = 1
+    if missing > 0:
+        raise InputError(f'"{file.name}" ends too early (a broken download or copy); get the file again.')
 
 
 def is_label_map(image: sitk.Image) -> bool:

@@ -74,4 +74,3 @@ def _check(cls: type[nn.Module], name: str, parameters: Mapping[str, Any]) -> No
             fits = type(value) is type(default)
         if not fits or any(isinstance(n, int | float) and not 0 <= n <= _WIDEST for n in numbers):
             raise PackageError(f'The parameter "{key}" of the network "{name}" cannot be {value!r}.')
-

@@ -14,8 +14,8 @@ NORMS = ("instance", "batch", "none")
 def norm(kind: str, channels: int) -> nn.Module:
     """A normalisation layer.
 
-    Instance normalisation (Ulyanov et al. 2016) is written as GroupNorm with one channel a group: the same function, and it
-    keeps the channels_last memory format.
+    Instance normalisation (Ulyanov et al. 2016) is written as GroupNorm with one channel a group: the same function,
+    and it keeps the channels_last memory format.
     """
     if kind == "instance":
         return nn.GroupNorm(channels, channels)
@@ -49,7 +49,12 @@ class ConvBlock(nn.Sequential):
     ) -> None:
         super().__init__(
             nn.Conv2d(
-                in_channels, out_channels, kernel, stride, padding=(kernel - 1) // 2, padding_mode="replicate" if kernel == 7 else "zeros"
+                in_channels,
+                out_channels,
+                kernel,
+                stride,
+                padding=(kernel - 1) // 2,
+                padding_mode="replicate" if kernel == 7 else "zeros",
             ),
             norm(norm_kind, out_channels),
             activation(),

@@ -9,7 +9,8 @@ from .layers import ConvBlock, initialise, leaky_relu
 class PatchGAN(nn.Module):
     """Judges overlapping patches; three strided layers see 70 x 70 pixels. No output activation: the values are logits.
 
-    MONAI's PatchDiscriminator returns every feature map; this one returns logits only, since Grad-CAM hooks its layers itself.
+    MONAI's PatchDiscriminator returns every feature map; this one returns logits only, since Grad-CAM hooks its layers
+    itself.
 
     Args:
         in_channels: Channels of the condition plus those of the judged image.

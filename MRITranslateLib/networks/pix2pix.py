@@ -1,5 +1,7 @@
 """The U-Net generator of pix2pix (Isola et al., CVPR 2017) with resize-convolutions."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -10,13 +12,14 @@ class Pix2PixUNet(nn.Module):
     """Encoder of stride-2 convolutions, decoder of resize-convolutions, a skip at every level.
 
     Two differences from the paper, both for medical slices: up-sampling is resize + 3x3 convolution, which leaves no
-    checkerboard; and the input itself is the last skip, so that single-pixel detail need not survive a stride.
+    checkerboard; and there is a last skip at full resolution, so that single-pixel detail need not survive a stride.
 
     Args:
         in_channels, out_channels: Channels of input and output.
-        channels: Width of each level below full resolution; its length is the number of halvings. The paper's U-Net-256 is
+        channels: Width of each level below full resolution; its length is the number of halvings. The paper's
+        U-Net-256 is
             [64, 128, 256, 512, 512, 512, 512, 512].
-        head: Width of the full-resolution layer.
+        head: Width of the layers at full resolution.
         norm: "instance", "batch" or "none".
         dropout: Probability in the two deepest decoder levels (0.5 in the paper).
         output: "tanh" or "linear".
@@ -30,15 +33,16 @@ class Pix2PixUNet(nn.Module):
         in_channels: int = 1,
         out_channels: int = 1,
         channels: tuple[int, ...] | list[int] = (64, 128, 256, 512, 512, 512, 512, 512),
-        head: int = 32,
+        head: int = 16,
         norm: str = "instance",
         dropout: float = 0.0,
         output: str = "tanh",
     ) -> None:
         super().__init__()
+        self.stem = ConvBlock(in_channels, head, norm_kind="none", activation=leaky_relu)
         widths = [in_channels, *channels]
         self.encoder = nn.ModuleList()
-        for level, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for level, (before, after) in enumerate(pairwise(widths)):
             outermost_or_deepest = level in (0, len(channels) - 1)  # 1x1 maps have no instance statistics
             self.encoder.append(ConvBlock(before, after, 4, 2, "none" if outermost_or_deepest else norm, leaky_relu))
         self.decoder = nn.ModuleList()
@@ -50,16 +54,17 @@ class Pix2PixUNet(nn.Module):
         self.explain_layer = f"decoder.{max(0, len(self.decoder) - 2)}"
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Sequential(
-            ConvBlock(head + in_channels, head, norm_kind="none", activation=leaky_relu),
+            ConvBlock(2 * head, head, norm_kind="none", activation=leaky_relu),
             nn.Conv2d(head, out_channels, 3, padding=1),
             output_activation(output),
         )
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        skips = [x]
+        skips, y = [self.stem(x)], x
         for block in self.encoder:
-            skips.append(block(skips[-1]))
+            y = block(y)
+            skips.append(y)
         y = skips.pop()
         for depth, block in enumerate(self.decoder):
             y = torch.cat([block(y), skips.pop()], dim=1)

@@ -37,7 +37,13 @@ class ResNet9(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 1, out_channels: int = 1, width: int = 64, blocks: int = 9, norm: str = "instance", output: str = "tanh"
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int = 64,
+        blocks: int = 9,
+        norm: str = "instance",
+        output: str = "tanh",
     ) -> None:
         super().__init__()
         self.down = nn.Sequential(
@@ -73,7 +79,8 @@ class ConcatenatingBlock(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """CycleGAN generator of U-Net form with concatenating residual blocks in its bottleneck and skips between its levels.
+    """CycleGAN generator of U-Net form with concatenating residual blocks in its bottleneck and skips between its
+    levels.
 
     Args:
         in_channels, out_channels: Channels of input and output.
@@ -102,7 +109,10 @@ class ResidualUNet(nn.Module):
         )
         deepest = channels[-1]
         self.blocks = nn.Sequential(
-            *(nn.Sequential(ConcatenatingBlock(deepest, norm), nn.Conv2d(2 * deepest, deepest, 1)) for _ in range(blocks))
+            *(
+                nn.Sequential(ConcatenatingBlock(deepest, norm), nn.Conv2d(2 * deepest, deepest, 1))
+                for _ in range(blocks)
+            )
         )
         self.up = nn.ModuleList()
         below = deepest

@@ -1,0 +1,144 @@
+"""From a run to a package: the card's facts are collected here, its scores measured by the product's own translate and
+evaluate."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from MRITranslateLib.card import Card, DomainCard, ScoreCard, TrainingCard
+from MRITranslateLib.domain import foreground_quantiles
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.evaluate import evaluate
+from MRITranslateLib.package import Package, load_package, write_package
+from MRITranslateLib.translate import translate
+
+from .config import Pix2PixConfig
+from .data.pairs import PreparedPair, load_pair
+
+_ANYWHERE = ((0.0, 1e4), (0.0, 1e4), (0.0, 1e4))
+_SOFTWARE = ("torch", "monai", "lightning", "SimpleITK", "numpy")
+
+
+def draft_card(config: Pix2PixConfig) -> Card:
+    """The card before training: what prepares the data, without facts and scores.
+
+    Raises:
+        InputError: The configuration does not make a valid card.
+    """
+    package = config.package
+    loss = config.loss
+    try:
+        return Card(
+            name=package.name,
+            version=package.version,
+            title=package.title,
+            source=package.source,
+            target=package.target,
+            network=config.network,
+            discriminator=config.discriminator,
+            grid=config.grid,
+            intensity=config.intensity,
+            licence=package.licence,
+            training=TrainingCard(
+                data=package.data,
+                subjects=config.data.train,
+                validation_subjects=config.data.validation,
+                epochs=0,
+                steps=0,
+                loss=(
+                    f"{loss.l1:g} L1 + {loss.l2:g} L2 + {loss.adversarial:g} least-squares PatchGAN "
+                    f"(from epoch {loss.adversarial_from_epoch}), background weight {loss.background:g}"
+                ),
+                software={name: version(name) for name in _SOFTWARE} | {"python": platform.python_version()},
+                date=date.today().isoformat(),
+            ),
+            domain=DomainCard(field_of_view_mm=_ANYWHERE, spacing_mm=_ANYWHERE),
+            intended_use=package.intended_use,
+            limits=package.limits,
+        )
+    except ValueError as error:
+        raise InputError(f"The configuration does not make a valid model card: {error}") from None
+
+
+def measure_domain(pairs: Sequence[PreparedPair]) -> DomainCard:
+    """Ranges over the training volumes, for the check of new inputs."""
+
+    def ranges(values: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
+        table = np.asarray(values)
+        return tuple((float(low), float(high)) for low, high in zip(table.min(0), table.max(0), strict=True))
+
+    quantiles = [foreground_quantiles(pair.source.astype(np.float32)) for pair in pairs]
+    return DomainCard(
+        field_of_view_mm=ranges([pair.extent_mm for pair in pairs]),  # type: ignore[arg-type]
+        spacing_mm=ranges([pair.spacing_mm for pair in pairs]),  # type: ignore[arg-type]
+        quantiles={key: (min(q[key] for q in quantiles), max(q[key] for q in quantiles)) for key in quantiles[0]},
+    )
+
+
+def measure_scores(config: Pix2PixConfig, package: Package) -> list[ScoreCard]:
+    """Scores of the package on the test subjects, per family, through `translate` and `evaluate` on the original
+    grids."""
+
+    def family(subject: str) -> str:
+        return "phantom" if subject.isdigit() else subject.partition("_")[0]
+
+    scores = []
+    card = package.card
+    for name, group in groupby(sorted(config.data.test, key=family), key=family):
+        subjects = list(group)
+        tables, protocol = [], ""
+        for subject in subjects:
+            pair = load_pair(config.data, card.source, card.target, subject)
+            result = evaluate(
+                pair.target,
+                translate(pair.source, package, device="cpu").image,
+                modality="CT" if card.target == "CT" else "MR",
+                source=None if card.target == "CT" else pair.source,
+            )
+            tables.append(result.values)
+            protocol = "; ".join(f"{key} {value}" for key, value in result.facts.items())
+        means = {key: round(float(np.mean([table[key] for table in tables])), 4) for key in tables[0]}
+        scores.append(ScoreCard(family=name, subjects=subjects, protocol=protocol, metrics=means))
+    return scores
+
+
+def export(
+    config: Pix2PixConfig,
+    weights: Mapping[str, Mapping[str, torch.Tensor]],
+    steps: int,
+    train: Sequence[PreparedPair],
+    folder: Path,
+) -> Path:
+    """Write the package, measure its scores as a user would get them, and write it again with the scores in its card.
+
+    Args:
+        config: Of the run.
+        weights: {"weights": generator, "discriminator": discriminator} state dictionaries.
+        steps: Steps behind the weights.
+        train: Prepared training subjects.
+        folder: Of the package; replaced when it exists.
+    """
+    card = draft_card(config)
+    training = card.training.model_copy(update={"epochs": steps // config.steps_per_epoch, "steps": steps})
+    card = card.model_copy(update={"training": training, "domain": measure_domain(train)})
+    licence = f"Weights: {card.licence.weights}\n\nTraining data: {card.licence.data}\n"
+    write_package(folder, card, weights, licence, _readme(card))
+    scored = card.model_copy(update={"scores": measure_scores(config, load_package(folder))})
+    return write_package(folder, scored, weights, licence, _readme(scored))
+
+
+def _readme(card: Card) -> str:
+    lines = [f"# {card.title}", "", card.intended_use, "", "Research tool. Not for diagnosis.", "", "## Limits", ""]
+    lines += [f"- {limit}" for limit in card.limits]
+    lines += ["", "## Training", "", card.training.data, f"Subjects: {', '.join(card.training.subjects)}.", ""]
+    lines += ["## Scores on subjects never trained on", ""]
+    for score in card.scores:
+        figures = ", ".join(f"{key} {value:.4g}" for key, value in score.metrics.items())
+        lines += [f"- {score.family} ({', '.join(score.subjects)}): {figures}. Protocol: {score.protocol}."]
+    return "\n".join(lines) + "\n"
