@@ -99,13 +99,14 @@ class Worker:
 
     def _work(self, job: _Job) -> None:
         request = job.request
+        with self._lock:
+            if self._pending.get(request.id) is not job:
+                return  # cancelled while it waited
+            self._report = _Report(request.id, time.monotonic())
         with self._reporting(request.id):
             try:
-                if job.cancelled.is_set():
-                    line = messages.error(request.id, "cancelled", "The work was cancelled.")
-                else:
-                    value = self._jobs.run(request.method, request.params, self._progress, job.cancelled.is_set)
-                    line = messages.result(request.id, request.method, value)
+                value = self._jobs.run(request.method, request.params, self._progress, job.cancelled.is_set)
+                line = messages.result(request.id, request.method, value)
             except Exception as error:
                 kind, sentence = failure(error)
                 if kind == "internal":
@@ -116,8 +117,6 @@ class Worker:
     @contextmanager
     def _reporting(self, id: str) -> Iterator[None]:
         """Progress events go out inside, and none after."""
-        with self._lock:
-            self._report = _Report(id, time.monotonic())
         self._beat_once()
         try:
             yield
@@ -184,11 +183,17 @@ class Worker:
         self._queue.put(job)
 
     def _cancel(self, request: Request) -> None:
+        id = request.params["id"]
         with self._lock:
-            job = self._pending.get(request.params["id"])
+            job = self._pending.get(id)
+            waiting = job is not None and (self._report is None or self._report.id != id)
+            if waiting:
+                del self._pending[id]
         if job is not None:
             job.cancelled.set()
         self._send(messages.result(request.id, "cancel", {"cancelled": job is not None}))
+        if waiting:
+            self._send(messages.error(id, "cancelled", "The work was cancelled before it began."))
 
     def _cancel_all(self) -> None:
         with self._lock:
