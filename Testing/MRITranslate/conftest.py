@@ -11,26 +11,37 @@ TINY_T2, TINY_CT, SLOW = "tiny_t2", "tiny_ct", "slow_t2"
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    """The user's models folder with a quick T1 to T2, a quick T1 to CT, and a slow model for disturbing a run."""
+def models_folder(tmp_path_factory):
+    """The user's folder of model packages, empty."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def models(models_folder):
+    """A quick T1 to T2 and a quick T1 to CT in the user's folder."""
     from Testing.MRITranslateLib.packages import tiny_package
 
-    folder = tmp_path_factory.mktemp("models")
     ct_intensity = {
         "source": {"name": "foreground_median"},
         "target": {"name": "window", "parameters": {"low": -1024.0, "high": 3071.0}},
     }
-    tiny_package(folder / TINY_T2, name=TINY_T2, title="Tiny T1 to T2")
-    tiny_package(folder / TINY_CT, name=TINY_CT, title="Tiny T1 to CT", target="CT", intensity=ct_intensity)
-    slow = {"name": "resnet9", "parameters": {"width": 32, "blocks": 9}}
-    tiny_package(folder / SLOW, name=SLOW, title="Slow T1 to T2", network=slow, discriminator=None)
-    return folder
+    tiny_package(models_folder / TINY_T2, name=TINY_T2, title="Tiny T1 to T2")
+    tiny_package(models_folder / TINY_CT, name=TINY_CT, title="Tiny T1 to CT", target="CT", intensity=ct_intensity)
 
 
 @pytest.fixture(scope="session")
-def app(models):
+def slow_model(models_folder):
+    """A model that takes long, for disturbing a run in the middle."""
+    from Testing.MRITranslateLib.packages import tiny_package
+
+    network = {"name": "resnet9", "parameters": {"width": 32, "blocks": 9}}
+    tiny_package(models_folder / SLOW, name=SLOW, title="Slow T1 to T2", network=network, discriminator=None)
+
+
+@pytest.fixture(scope="session")
+def app(models_folder):
     """The running host with the module loaded."""
-    os.environ["MRITRANSLATE_MODELS"] = str(models)
+    os.environ["MRITRANSLATE_MODELS"] = str(models_folder)
     os.environ["OMP_NUM_THREADS"] = "1"
     from Testing.host import application
 
@@ -39,12 +50,13 @@ def app(models):
 
 
 @pytest.fixture
-def panel(app):
+def panel(app, models):
     """The module's widget, shown, in an empty scene, with nothing running; the quick T1 to T2 model is chosen."""
     import slicer
 
     slicer.mrmlScene.Clear()
-    slicer.util.selectModule("MRITranslate")
+    slicer.util.selectModule("Welcome")
+    slicer.util.selectModule("MRITranslate")  # entering it looks for models
     widget = slicer.util.getModuleWidget("MRITranslate")
     choose_model(widget, TINY_T2)
     yield widget
@@ -55,7 +67,7 @@ def panel(app):
 
 
 @pytest.fixture
-def logic(app):
+def logic(app, models):
     """The scripting interface in an empty scene."""
     import slicer
 

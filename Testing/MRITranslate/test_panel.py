@@ -117,7 +117,7 @@ def test_chosen_output_is_overwritten_and_named_synthetic(panel):
     assert slicer.util.arrayFromVolume(scan).max() > 600
 
 
-def test_cancel(panel):
+def test_cancel(slow_model, panel):
     _, before = start_slow_run(panel)
     assert panel.ui.cancelButton.enabled
     assert not panel.ui.runButton.enabled
@@ -129,7 +129,7 @@ def test_cancel(panel):
     translate_again(panel)
 
 
-def test_closing_the_scene_stops_the_run(panel):
+def test_closing_the_scene_stops_the_run(slow_model, panel):
     import slicer
 
     start_slow_run(panel)
@@ -141,7 +141,7 @@ def test_closing_the_scene_stops_the_run(panel):
     translate_again(panel)
 
 
-def test_removing_the_input_stops_the_run(panel):
+def test_removing_the_input_stops_the_run(slow_model, panel):
     import slicer
 
     scan, before = start_slow_run(panel)
@@ -154,7 +154,7 @@ def test_removing_the_input_stops_the_run(panel):
     translate_again(panel)
 
 
-def test_killing_the_worker_is_survived(panel):
+def test_killing_the_worker_is_survived(slow_model, panel):
     _, before = start_slow_run(panel)
     os.kill(sys.modules["MRITranslatePanel.worker"].sharedWorker().processId, signal.SIGKILL)
     wait(lambda: not panel.logic.running, 10)
@@ -174,7 +174,7 @@ def test_volumes_that_cannot_be_translated(panel, value, expected):
     assert nodes_of_scene() == before
 
 
-def test_interface_stays_alive(panel):
+def test_interface_stays_alive(slow_model, panel):
     """A timer of the event loop is never late by more than a fifth of a second during a run."""
     import time
 
@@ -200,7 +200,7 @@ def test_interface_stays_alive(panel):
     assert max(gaps) < 0.2
 
 
-def test_leaving_and_coming_back_during_a_run(panel):
+def test_leaving_and_coming_back_during_a_run(slow_model, panel):
     import slicer
 
     start_slow_run(panel)

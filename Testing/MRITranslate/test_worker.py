@@ -8,24 +8,30 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from MRITranslateLib.service.volumes import write_array
-
-from .conftest import SLOW, wait
+from .conftest import wait
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def module(app):
     return sys.modules["MRITranslatePanel.worker"]
 
 
-@pytest.fixture
-def worker(module):
+@pytest.fixture(scope="module")
+def warm(module):
+    """One client for all tests: its process stays warm, and a killed one is replaced, as in the panel."""
     client = module.Worker()
     yield client
     client.stop()
+
+
+@pytest.fixture
+def worker(warm, module):
+    warm.graceMs = module.GRACE_MS
+    yield warm
+    warm.cancel()
+    wait(lambda: not warm.busy)
 
 
 class Answer:
@@ -55,11 +61,9 @@ def ask(worker, method, params):
 
 
 def ask_slowly(worker):
-    """A request that takes many seconds, when it is in the middle of its work."""
-    array = np.random.default_rng(1).random((64, 128, 128), np.float32)
-    image = write_array(worker.folder(), array, (1, 1, 1), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    answer = ask(worker, "translate", {"image": image, "model": SLOW})
-    wait(lambda: answer.progress and answer.progress[-1][1] == "Translating slices")
+    """A request that takes many seconds and hears of no cancelling, when it is in the middle of its work."""
+    answer = ask(worker, "phantom", {"shape": [256, 256, 256]})
+    wait(lambda: answer.progress and answer.progress[-1][1] == "Making a phantom head")
     return answer
 
 
@@ -72,16 +76,20 @@ def alive(pid):
     return state != "Z"
 
 
-def test_process_is_started_on_first_use_and_kept(worker):
+def assert_usable(worker):
+    answer = ask(worker, "phantom", {"shape": [16, 48, 48]})
+    wait(lambda: answer.ended)
+    assert answer.results, answer.errors
+
+
+def test_process_is_started_on_first_use_and_kept(module):
+    worker = module.Worker()
     assert worker.processId == 0
     folder = Path(worker.folder())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    answer = ask(worker, "devices", {})
-    wait(lambda: answer.ended)
-    assert answer.results[0]["devices"][0]["name"] == "cpu"
+    assert_usable(worker)
     first = worker.processId
-    again = ask(worker, "devices", {})
-    wait(lambda: again.ended)
+    assert_usable(worker)
     assert worker.processId == first
     worker.stop()
     assert not folder.exists()
@@ -93,14 +101,16 @@ def test_progress_comes_at_least_four_times_a_second(worker):
     count, start = len(answer.progress), time.monotonic()
     wait(lambda: len(answer.progress) >= count + 8)
     assert time.monotonic() - start < 2
-    worker.stop()
+    worker.graceMs = 1
+    worker.cancel()
+    wait(lambda: answer.ended)
     assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
 
 
 def test_one_request_at_a_time(worker, module):
-    answer = ask(worker, "devices", {})
+    answer = ask(worker, "phantom", {"shape": [16, 48, 48]})
     with pytest.raises(module.InputError, match="under way"):
-        ask(worker, "devices", {})
+        ask(worker, "phantom", {})
     wait(lambda: answer.ended)
     with pytest.raises(module.InputError, match="seed"):
         ask(worker, "phantom", {"seed": "one"})
@@ -108,12 +118,11 @@ def test_one_request_at_a_time(worker, module):
 
 
 def test_cancel_before_the_process_is_ready(worker):
-    answer = ask(worker, "devices", {})
+    worker.stop()
+    answer = ask(worker, "phantom", {})
     worker.cancel()
     assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
-    again = ask(worker, "devices", {})
-    wait(lambda: again.ended)
-    assert again.results
+    assert_usable(worker)
 
 
 def test_a_process_that_does_not_obey_is_killed(worker):
@@ -124,9 +133,7 @@ def test_a_process_that_does_not_obey_is_killed(worker):
     wait(lambda: answer.ended, 10)
     assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
     assert not alive(pid)
-    again = ask(worker, "devices", {})
-    wait(lambda: again.ended)
-    assert again.results
+    assert_usable(worker)
 
 
 def test_crash_is_one_readable_error(worker, module):
@@ -141,14 +148,13 @@ def test_crash_is_one_readable_error(worker, module):
 
 
 def test_process_that_cannot_start(worker, module, monkeypatch):
+    worker.stop()
     monkeypatch.setattr(module.sys, "executable", "/nonexistent/python")
-    answer = ask(worker, "devices", {})
+    answer = ask(worker, "phantom", {})
     wait(lambda: answer.ended, 10)
     assert "could not be started" in str(answer.errors[0])
     monkeypatch.undo()
-    again = ask(worker, "devices", {})
-    wait(lambda: again.ended)
-    assert again.results
+    assert_usable(worker)
 
 
 def test_killing_a_tree_reaches_grandchildren(app):
