@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .explain import Target
 
 
+_INTERRUPTED = "Interrupted; unfinished files were not written."
+
+
 class _Reporting(TyperGroup):
     """Turns what goes wrong in any command into a sentence and an exit code."""
 
@@ -38,7 +41,7 @@ class _Reporting(TyperGroup):
             _say(f"Error: {error}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            _say("Interrupted; unfinished files were not written.")
+            _say(_INTERRUPTED)
             raise typer.Exit(130) from None
         except (OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, AssertionError) as error:
             if isinstance(error, typer.Exit | typer.Abort):
@@ -84,7 +87,11 @@ class Protocol(StrEnum):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `mritranslate`; ends the process with the exit code."""
-    app(args=None if arguments is None else list(arguments), prog_name="mritranslate")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="mritranslate")
+    except KeyboardInterrupt:  # before or after the command itself
+        _say(_INTERRUPTED)
+        sys.exit(130)
 
 
 def _version(wanted: bool) -> None:
