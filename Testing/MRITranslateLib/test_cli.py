@@ -433,8 +433,10 @@ def test_no_file_as_a_process(files: Files, tmp_path: Path) -> None:
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C while a phantom is made."""
     code = (
-        "import sys, MRITranslateLib.phantom as home\n"
+        "import sys\n"
+        "from importlib import import_module\n"
         "from MRITranslateLib.cli import main\n"
+        "home = import_module('MRITranslateLib.phantom')\n"
         "make = home.phantom\n"
         "home.phantom = lambda **options: (print('working', flush=True), make(**options))[1]\n"
         "main(sys.argv[1:])"
