@@ -30,7 +30,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import dependencies, results
-from MRITranslatePanel.jobs import PHANTOM_SHAPE, EvaluateJob, ExplainJob, PhantomJob, TranslateJob
+from MRITranslatePanel.jobs import PHANTOM_LESIONS, PHANTOM_SHAPE, EvaluateJob, ExplainJob, PhantomJob, TranslateJob
 from MRITranslatePanel.run import Run
 from MRITranslatePanel.sections import ModelSection, StatusSection
 from MRITranslatePanel.self_test import SelfTest
@@ -49,7 +49,7 @@ class MRITranslate(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("MRITranslate")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
-        self.parent.dependencies = []
+        self.parent.dependencies = ["Volumes", "Segmentations"]
         self.parent.contributors = ["MRITranslate contributors"]
         self.parent.helpText = _(
             "Makes synthetic images of other contrasts (T2-weighted MRI, CT) from an MRI of the head, and heat maps "
@@ -72,8 +72,15 @@ def registerSampleData():
         fileNames="MRITranslatePhantom",
         nodeNames="MRITranslatePhantom",
         thumbnailFileName=icon,
-        customDownloader=lambda source: MRITranslateLogic().loadPhantom(),
+        customDownloader=loadSampleData,
     )
+
+
+def loadSampleData(source):
+    """What the Sample Data module calls when the digital head is chosen."""
+    with slicer.util.tryWithErrorDisplay(_("The phantom patient could not be made."), waitCursor=True):
+        nodes = MRITranslateLogic().loadPhantom(lesions=PHANTOM_LESIONS)
+        results.showLayers(nodes["t1"], None, 0.0)
 
 
 class Device(enum.Enum):
@@ -274,7 +281,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._start(job, _("Explaining"), self._onExplained)
 
     def onLoadPhantom(self):
-        self._start(PhantomJob(lesions=2), _("Making the phantom patient"), self._onPhantom)
+        self._start(PhantomJob(lesions=PHANTOM_LESIONS), _("Making the phantom patient"), self._onPhantom)
 
     def onCancel(self):
         self._status.cancelling()

@@ -22,6 +22,8 @@ from . import results, scene
 
 REGION, VOXEL, REALISM, ERROR = "region", "voxel", "realism", "error"
 PHANTOM_SHAPE = (96, 128, 128)
+PHANTOM_LESIONS = 2
+"""Of the sample patient: something to explain, and to look for in the synthetic images."""
 
 
 def _write(folder: str, array: np.ndarray, geometry: dict) -> dict:

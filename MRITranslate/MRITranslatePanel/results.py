@@ -22,6 +22,8 @@ PREFIX = "MRITranslate."
 KIND = PREFIX + "Kind"
 SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
+NO_HEAT = 0.01
+"""Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
 INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
 DISPLAY_PERCENTILES = (0.5, 99.5)
 PERCENTILE_SAMPLES = 1_000_000
@@ -182,11 +184,14 @@ def _camel(key: str) -> str:
 
 
 def showAsHeatMap(node) -> None:
-    """Inferno over the fixed range 0 to 1, so that colours mean the same in every heat map."""
+    """Inferno over the fixed range 0 to 1, so that colours mean the same in every heat map; no heat is transparent."""
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(INFERNO)
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetAutoThreshold(False)
+    display.SetThreshold(NO_HEAT, 1.0)
+    display.SetApplyThreshold(True)
 
 
 def levelColours(additions: Additions, names: list[str]):

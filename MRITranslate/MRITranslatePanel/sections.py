@@ -11,6 +11,12 @@ PROBLEM_STYLE = "color: #b3261e;"
 WARNING_STYLE = "color: #9a6700;"
 
 
+def _timeLeft(seconds: float) -> str:
+    if seconds < 90:
+        return _("about {seconds} s left").format(seconds=max(1, round(seconds)))
+    return _("about {minutes} min left").format(minutes=round(seconds / 60))
+
+
 class ModelSection:
     """The list of models and the card of the chosen one; `onChosen(name)` when the user picks another."""
 
@@ -91,7 +97,7 @@ class StatusSection:
         if total > 1:
             parts.append(_("{done} of {total}").format(done=done, total=total))
         if remaining is not None:
-            parts.append(_("about {seconds} s left").format(seconds=max(1, round(remaining))))
+            parts.append(_timeLeft(remaining))
         self._ui.stageLabel.text = ", ".join(parts)
 
     def cancelling(self) -> None:

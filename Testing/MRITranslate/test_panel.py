@@ -77,12 +77,30 @@ def test_card_of_the_chosen_model_is_shown(panel):
     assert "Tiny T1 to T2" in panel.ui.cardText.plainText
 
 
-def test_phantom_then_translation_then_explanations(panel):
+def test_phantom_button_gives_an_input_and_a_region(panel):
     import slicer
 
     click_and_wait(panel, panel.ui.phantomButton)
-    scan = panel.ui.inputSelector.currentNode()
-    assert scan.GetName() == "Phantom 1 T1"
+    assert panel.ui.inputSelector.currentNode().GetName() == "Phantom 1 T1"
+    assert panel.ui.regionSelector.currentNode().GetName() == "Phantom 1 lesions"
+    assert slicer.mrmlScene.GetFirstNodeByName("Phantom 1 CT").GetVoxelValueUnits().GetCodeValue() == "[hnsf'U]"
+    assert panel.ui.explainButton.enabled
+
+
+def test_phantom_is_registered_as_sample_data(panel):
+    import slicer
+
+    (source,) = slicer.modules.sampleDataSources["MRITranslate"]
+    assert (source.sampleName, source.customDownloader.__name__) == ("MRITranslatePhantom", "loadSampleData")
+
+
+def test_translation_then_explanations(panel):
+    import slicer
+
+    nodes = panel.logic.loadPhantom(shape=(24, 64, 64))
+    scan = nodes["t1"]
+    panel.ui.inputSelector.setCurrentNode(scan)
+    panel.ui.regionSelector.setCurrentNode(nodes["labels"])
     for name in ("Phantom 1 T1 [synthetic T2]", "Phantom 1 T1 [synthetic T2]_1"):
         click_and_wait(panel, panel.ui.runButton)
         assert name in panel.ui.statusLabel.text
@@ -98,6 +116,17 @@ def test_phantom_then_translation_then_explanations(panel):
         assert composite.GetForegroundOpacity() == 0.5
     panel.ui.opacitySlider.value = 0.25
     assert composite.GetForegroundOpacity() == 0.25
+
+
+def test_warnings_are_shown_until_the_next_run(panel):
+    scan = head()
+    scan.SetSpacing(16, 16, 16)
+    panel.ui.inputSelector.setCurrentNode(scan)
+    click_and_wait(panel, panel.ui.runButton)
+    assert "Warning: The voxel spacing is 16 mm" in panel.ui.warningsLabel.text
+    scan.SetSpacing(4, 4, 4)
+    click_and_wait(panel, panel.ui.runButton)
+    assert panel.ui.warningsLabel.text == ""
 
 
 def test_chosen_output_is_overwritten_and_named_synthetic(panel):
