@@ -104,9 +104,9 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
         prediction = _fitted(prediction, whole)
     difference = prediction[index] - truth
     reach = float(max(np.percentile(np.abs(difference), 99.0), 1e-6))
-    t1 = {"cmap": "gray", "vmin": 0.0, "vmax": float(np.percentile(source, 99.7))}
-    gray = {"cmap": "gray", "vmin": low, "vmax": high}
-    signed = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
+    t1: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": float(np.percentile(source, 99.7))}
+    gray: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high}
+    signed: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
     pictures: list[tuple[str, np.ndarray, dict[str, Any], str]] = [
         ("Input T1", source, t1, "signal, arbitrary units"),
         (f"SYNTHETIC {row.modality}", prediction[index], gray, unit),
