@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MRITranslateLib.errors import Cancelled, InputError
+from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
 from MRITranslateLib.service import messages, volumes
 from MRITranslateLib.service.client import WorkerClient, WorkerError
 from MRITranslateLib.service.images import receive_image, send_image
+from MRITranslateLib.service.jobs import failure
 from MRITranslateLib.service.kinds import ProtocolError
 from MRITranslateLib.service.messages import LineBuffer, Request
 
@@ -520,6 +521,27 @@ def test_reports_come_at_least_four_times_a_second_and_cancel_works(worker: Work
     assert (len(times) - 1) / (times[-1] - times[0]) >= 4.0
     assert worker.pid == pid  # it stopped by itself and stays warm
     assert worker.request("devices")["devices"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (InputError("Give another file."), "input"),
+        (OutOfMemory("Crop the volume."), "memory"),
+        (MemoryError(), "memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."), "memory"),
+        (Cancelled(), "cancelled"),
+        (ProtocolError("The result lacks a field."), "internal"),  # a fault of ours, not of the request
+        (RuntimeError("no such operator"), "internal"),
+        (KeyError("patient name"), "internal"),
+    ],
+)
+def test_every_failure_is_one_sentence_of_its_kind(error: Exception, kind: str) -> None:
+    found, sentence = failure(error)
+    assert found == kind
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "patient name" not in sentence
 
 
 def test_a_waiting_request_can_be_cancelled(tmp_path: Path) -> None:
