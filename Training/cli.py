@@ -53,7 +53,7 @@ def pix2pix(
     settings = load_config(config, overrides)
 
     from .export import export  # heavy imports only once the configuration is known to be good
-    from .pix2pix import fit, setup
+    from .pix2pix import fit, setup, weights_to_export
 
     with _Bars() as bars:
         run = setup(settings, resume=resume or export_only, report=bars.report)
@@ -61,10 +61,7 @@ def pix2pix(
             fit(run, bars.report)
         if run.fabric.is_global_zero:
             bars.say("Measuring the scores of the card on the test subjects ...")
-            generator, discriminator = run.folder.load_best()
-            package = export(
-                settings, {"weights": generator, "discriminator": discriminator}, run.step, run.train, run.folder.export
-            )
+            package = export(settings, weights_to_export(run), run.step, run.train, run.folder.export)
             bars.say(f"Exported {package}. Add it to the panel: mritranslate models add {package}")
 
 

@@ -13,6 +13,9 @@ from pydantic.fields import FieldInfo
 from MRITranslateLib.card import GridCard, IntensityCard, LicenceCard, ModalityName, NetworkCard, Slug
 from MRITranslateLib.errors import InputError
 
+_FIRST_SEED = 1000
+"""Of the digital heads added to the training subjects, so that test heads can have small seeds."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -31,6 +34,9 @@ class PackageConfig(_Part):
     target: ModalityName = Field(description="modality of the output")
     intended_use: str = Field(description="one sentence")
     limits: list[str] = Field([], description="what the model must not be trusted with")
+    held_out: Path | None = Field(
+        None, description="package of a split run of this recipe: its scores on unseen subjects are quoted in the card"
+    )
     licence: LicenceCard = Field(description="licences of the weights and of the training data")
     data: str = Field(description="one sentence on the training data, with credit")
 
@@ -38,16 +44,24 @@ class PackageConfig(_Part):
 class DataConfig(_Part):
     """Where the pairs come from. Subjects are never split between training, validation and test."""
 
-    kind: Literal["volumes", "phantoms"] = Field(
-        "volumes", description="volumes: a folder per subject; phantoms: digital heads made on the spot"
-    )
+    @property
+    def training_subjects(self) -> list[str]:
+        """The subjects to train on, the added digital heads included."""
+        return self.train + [f"phantom-{_FIRST_SEED + number}" for number in range(self.phantoms)]
+
     root: Path | None = Field(None, description="folder that holds one folder per subject")
     source_file: str = Field("t1.nii.gz", description="file name of the input in every subject's folder")
     target_file: str = Field("t2.nii.gz", description="file name of the truth in every subject's folder")
-    train: list[str] = Field([], description="subjects to train on (phantoms: seeds)")
+    train: list[str] = Field([], description="subjects to train on; phantom-N is the digital head of seed N")
     validation: list[str] = Field([], description="subjects that choose the best epoch")
     test: list[str] = Field([], description="subjects whose scores the card reports; seen by nothing before that")
-    phantom_shape: tuple[int, int, int] = Field((48, 192, 192), description="slices, rows and columns of a phantom")
+    phantoms: int = Field(0, ge=0, le=1000, description="digital heads added to the training subjects")
+    phantom_share: Fraction = Field(
+        0.3, description="share of the training slices cut from digital heads, beside subjects"
+    )
+    phantom_shape: tuple[int, int, int] = Field(
+        (48, 256, 256), description="slices, rows and columns of a digital head"
+    )
     cache: Path | None = Field(None, description="folder for prepared volumes, keyed by their parameters")
     check_alignment: bool = Field(True, description="refuse pairs that fit better when shifted")
 
@@ -98,6 +112,7 @@ class Pix2PixConfig(_Part):
     accelerator: str = Field("auto", description="auto, cpu, cuda or mps")
     devices: Positive = Field(1, description="processes on this machine")
     threads: int = Field(0, ge=0, description="CPU threads; 0 is torch's choice")
+    init: Path | None = Field(None, description="package whose weights to start from (fine-tuning)")
     seed: int = Field(1, ge=0, description="seed of everything random")
     validate_every: Positive = Field(5, description="epochs between validations, checkpoints and sample pictures")
     output: Path = Field(Path("runs/pix2pix"), description="folder of the run")

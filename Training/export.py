@@ -19,7 +19,7 @@ from MRITranslateLib.package import Package, load_package, write_package
 from MRITranslateLib.translate import translate
 
 from .config import Pix2PixConfig
-from .data.pairs import PreparedPair, load_pair
+from .data.pairs import PreparedPair, is_phantom, load_pair
 
 _ANYWHERE = ((0.0, 1e4), (0.0, 1e4), (0.0, 1e4))
 _SOFTWARE = ("torch", "monai", "lightning", "SimpleITK", "numpy")
@@ -47,7 +47,7 @@ def draft_card(config: Pix2PixConfig) -> Card:
             licence=package.licence,
             training=TrainingCard(
                 data=package.data,
-                subjects=config.data.train,
+                subjects=config.data.training_subjects,
                 validation_subjects=config.data.validation,
                 epochs=0,
                 steps=0,
@@ -86,7 +86,7 @@ def measure_scores(config: Pix2PixConfig, package: Package) -> list[ScoreCard]:
     grids."""
 
     def family(subject: str) -> str:
-        return "phantom" if subject.isdigit() else subject.partition("_")[0]
+        return "phantom" if is_phantom(subject) else subject.partition("_")[0]
 
     scores = []
     card = package.card
@@ -119,18 +119,30 @@ def export(
 
     Args:
         config: Of the run.
-        weights: {"weights": generator, "discriminator": discriminator} state dictionaries.
+        weights: State dictionaries "weights" (the generator) and, if it was trained, "discriminator".
         steps: Steps behind the weights.
         train: Prepared training subjects.
         folder: Of the package; replaced when it exists.
     """
     card = draft_card(config)
+    if "discriminator" not in weights:
+        card = card.model_copy(update={"discriminator": None})
     training = card.training.model_copy(update={"epochs": steps // config.steps_per_epoch, "steps": steps})
     card = card.model_copy(update={"training": training, "domain": measure_domain(train)})
     licence = f"Weights: {card.licence.weights}\n\nTraining data: {card.licence.data}\n"
     write_package(folder, card, weights, licence, _readme(card))
-    scored = card.model_copy(update={"scores": measure_scores(config, load_package(folder))})
+    scores = [*_held_out(config), *measure_scores(config, load_package(folder))]
+    scored = card.model_copy(update={"scores": scores})
     return write_package(folder, scored, weights, licence, _readme(scored))
+
+
+def _held_out(config: Pix2PixConfig) -> list[ScoreCard]:
+    """Scores of a split run of the same recipe on subjects that these weights have since been trained on."""
+    if config.package.held_out is None:
+        return []
+    split = load_package(config.package.held_out).card
+    note = f"measured on weights trained without these subjects ({', '.join(split.training.subjects)}); "
+    return [score.model_copy(update={"protocol": note + score.protocol}) for score in split.scores]
 
 
 def _readme(card: Card) -> str:

@@ -15,16 +15,17 @@ from typing import cast
 import torch
 from lightning.fabric import Fabric
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from MRITranslateLib import networks
 from MRITranslateLib.card import Card
 from MRITranslateLib.errors import InputError
+from MRITranslateLib.package import load_package
 
 from .config import Pix2PixConfig
 from .data.alignment import check_alignment
-from .data.pairs import PreparedPair, load_pair, prepare_all
+from .data.pairs import PreparedPair, is_phantom, load_pair, prepare_all
 from .data.slices import RandomSlices
 from .export import draft_card
 from .losses import ReconstructionLoss, adversarial_loss
@@ -33,6 +34,7 @@ from .validation import validate
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 """Called with (stage, done, total, figures)."""
+_Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 @dataclass
@@ -75,19 +77,21 @@ def setup(config: Pix2PixConfig, resume: bool = False, report: Report = lambda *
     fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
 
-    subjects = config.data.train + config.data.validation
-    if config.data.kind == "volumes" and config.data.check_alignment:
-        for done, subject in enumerate(subjects):
-            pair = load_pair(config.data, card.source, card.target, subject)
-            report("Checking alignment", done + 1, len(subjects), check_alignment(pair))
+    real = [name for name in config.data.train + config.data.validation if not is_phantom(name)]
+    for done, subject in enumerate(real if config.data.check_alignment else []):
+        pair = load_pair(config.data, card.source, card.target, subject)
+        report("Checking alignment", done + 1, len(real), check_alignment(pair))
+    subjects = config.data.training_subjects + config.data.validation
     counter = iter(range(1, len(subjects) + 1))
     tick = lambda _subject: report("Preparing data", next(counter), len(subjects), {})  # noqa: E731
-    train = prepare_all(config.data, card, config.data.train, tick)
+    train = prepare_all(config.data, card, config.data.training_subjects, tick)
     validation = prepare_all(config.data, card, config.data.validation, tick)
 
     build = lambda card: networks.build(card.name, card.parameters).to(memory_format=torch.channels_last)  # noqa: E731
     generator, discriminator = build(config.network), build(config.discriminator)
-    averaged = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    if config.init is not None:
+        _start_from(config.init, generator, discriminator)
+    averaged = AveragedModel(generator, multi_avg_fn=moving_average(config.ema))
     averaged.requires_grad_(False)
     averaged.to(fabric.device)
     make = lambda network, rate: torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999))  # noqa: E731
@@ -176,6 +180,17 @@ def learning_rate(config: Pix2PixConfig, step: int) -> float:
     return config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / total)))
 
 
+def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, torch.Tensor | int], None]:
+    """Exponential moving average whose decay warms up, so that a short run is not held back by its first weights."""
+
+    @torch.no_grad()
+    def update(averaged: _Tensors, current: _Tensors, count: torch.Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - now)
+
+    return update
+
+
 def save_checkpoint(run: Run) -> None:
     """Write the state under a temporary name, then rename: a kill at any moment leaves a whole checkpoint."""
     temporary = run.folder.checkpoint.with_suffix(".writing")
@@ -194,6 +209,15 @@ def load_checkpoint(run: Run) -> None:
     torch.set_rng_state(rest["random"].cpu())
 
 
+def weights_to_export(run: Run) -> dict[str, dict[str, torch.Tensor]]:
+    """State dictionaries of the best generator, and of the discriminator if it has ever been trained."""
+    generator, discriminator = run.folder.load_best()
+    loss = run.config.loss
+    joined = loss.adversarial > 0 and run.step > loss.adversarial_from_epoch * run.config.steps_per_epoch
+    judged = joined or (run.config.init is not None and load_package(run.config.init).has_discriminator)
+    return {"weights": generator} | ({"discriminator": discriminator} if judged else {})
+
+
 def _state(run: Run) -> dict[str, object]:
     return {
         "generator": run.generator,
@@ -208,7 +232,13 @@ def _batches(run: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The samples of the steps that remain."""
     config = run.config
     samples = RandomSlices(
-        run.train, config.grid.context, config.crop, config.augment, config.seed, run.steps * config.batch_size
+        run.train,
+        config.grid.context,
+        config.crop,
+        config.augment,
+        config.data.phantom_share,
+        config.seed,
+        run.steps * config.batch_size,
     )
     rest = Subset(samples, range(run.step * config.batch_size, len(samples)))
     on_gpu = run.fabric.device.type == "cuda"
@@ -249,9 +279,9 @@ def _end_of_period(run: Run, epoch: int, figures: dict[str, float], report: Repo
 
 
 def _check(config: Pix2PixConfig) -> None:
-    if not config.data.train:
-        raise InputError("data.train is empty; list the subjects to train on.")
-    everyone = config.data.train + config.data.validation + config.data.test
+    if not config.data.training_subjects:
+        raise InputError("There is nothing to train on; list subjects in data.train, or say data.phantoms.")
+    everyone = config.data.training_subjects + config.data.validation + config.data.test
     twice = {subject for subject in everyone if everyone.count(subject) > 1}
     if twice:
         raise InputError(
@@ -265,6 +295,14 @@ def _check(config: Pix2PixConfig) -> None:
         )
 
 
-def best_weights(run_folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """State dictionaries of the generator and discriminator that validated best."""
-    return RunFolder(run_folder, resume=True).load_best()
+def _start_from(folder: Path, generator: nn.Module, discriminator: nn.Module) -> None:
+    """Take the weights of a package whose networks have the same shapes; its discriminator too, where it has one."""
+    package = load_package(folder)
+    try:
+        generator.load_state_dict(package.generator("cpu").state_dict())
+        if package.has_discriminator:
+            discriminator.load_state_dict(package.discriminator("cpu").state_dict())
+    except RuntimeError:
+        raise InputError(
+            f'The networks of "{folder}" differ from this configuration; use the same network and discriminator.'
+        ) from None

@@ -54,8 +54,14 @@ class PreparedPair:
     spacing_mm: tuple[float, float, float]
 
 
+_PHANTOM = "phantom-"
 _LEAST_TISSUE = 0.02
 """A slice with a smaller share of target foreground is not trained on."""
+
+
+def is_phantom(subject: str) -> bool:
+    """Whether a subject's name stands for a digital head."""
+    return subject.startswith(_PHANTOM)
 
 
 def load_pair(data: DataConfig, source: str, target: str, subject: str) -> Pair:
@@ -64,10 +70,11 @@ def load_pair(data: DataConfig, source: str, target: str, subject: str) -> Pair:
     Raises:
         InputError: A file is missing or unusable, or the two lie on different grids.
     """
-    if data.kind == "phantoms":
-        if not subject.isdigit():
-            raise InputError(f'A phantom is named by its seed, a whole number, not "{subject}".')
-        head = phantom(seed=int(subject), shape=data.phantom_shape, randomise=True)
+    if is_phantom(subject):
+        seed = subject.removeprefix(_PHANTOM)
+        if not seed.isdigit():
+            raise InputError(f'A digital head is named by its seed, such as phantom-7, not "{subject}".')
+        head = phantom(seed=int(seed), shape=data.phantom_shape, randomise=True)
         return Pair(subject, getattr(head, source.lower()), getattr(head, target.lower()))
     if data.root is None:
         raise InputError("Say where the subjects' folders are: --data FOLDER.")
@@ -130,7 +137,6 @@ def _cache_file(data: DataConfig, card: Card, subject: str) -> Path | None:
     if data.cache is None:
         return None
     parts = (
-        data.kind,
         str(data.root),
         data.source_file,
         data.target_file,
@@ -138,7 +144,7 @@ def _cache_file(data: DataConfig, card: Card, subject: str) -> Path | None:
         card.source,
         card.target,
     )
-    key = json.dumps([1, parts, card.grid.model_dump(), card.intensity.model_dump(), subject], default=str)
+    key = json.dumps([2, parts, card.grid.model_dump(), card.intensity.model_dump(), subject], default=str)
     return Path(data.cache) / f"{subject}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 

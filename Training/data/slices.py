@@ -18,17 +18,18 @@ from monai.transforms import (
 from torch.utils.data import Dataset
 
 from ..config import AugmentConfig
-from .pairs import PreparedPair
+from .pairs import PreparedPair, is_phantom
 
 
 class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented slices of many subjects; every subject is drawn equally often.
+    """Augmented slices of many subjects; every real subject is drawn equally often, and so is every digital head.
 
     Args:
         pairs: Prepared subjects.
         context: Neighbouring slices as channels.
         crop: Rows and columns of a sample; smaller slices are padded with background.
         augment: Augmentation.
+        phantom_share: Probability of a digital head, where there are real subjects beside them.
         seed: Of the sequence of samples.
         length: Number of samples.
 
@@ -37,9 +38,19 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """
 
     def __init__(
-        self, pairs: Sequence[PreparedPair], context: int, crop: int, augment: AugmentConfig, seed: int, length: int
+        self,
+        pairs: Sequence[PreparedPair],
+        context: int,
+        crop: int,
+        augment: AugmentConfig,
+        phantom_share: float,
+        seed: int,
+        length: int,
     ) -> None:
         self._pairs, self._context, self._crop, self._seed, self._length = list(pairs), context, crop, seed, length
+        heads = np.array([is_phantom(pair.subject) for pair in pairs])
+        share = float(heads.all()) if heads.all() or not heads.any() else phantom_share
+        self._probability = np.where(heads, share / max(1, heads.sum()), (1 - share) / max(1, (~heads).sum()))
         both, source = ["source", "target"], ["source"]
         a = augment
         self._transform = Compose(
@@ -70,7 +81,7 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, index))
-        pair = self._pairs[rng.integers(len(self._pairs))]
+        pair = self._pairs[rng.choice(len(self._pairs), p=self._probability)]
         middle = int(rng.choice(pair.slices))
         reach = self._context // 2
         neighbours = np.clip(np.arange(middle - reach, middle + reach + 1), 0, len(pair.source) - 1)
