@@ -1,6 +1,8 @@
 """From an image to what a network sees, and from what it answers back to an image: grid, intensity, neighbouring
 slices."""
 
+from copy import copy
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -50,6 +52,18 @@ class Preparation:
         reach = self.card.grid.context // 2
         index = np.arange(start, stop)[:, None] + np.arange(-reach, reach + 1)[None, :]
         return self.array[np.clip(index, 0, self.slices - 1)]
+
+    def with_array(self, array: np.ndarray) -> "Preparation":
+        """The same preparation of other network values on the same grid (test-time augmentation)."""
+        changed = copy(self)
+        changed.array = np.ascontiguousarray(array, dtype=np.float32)
+        return changed
+
+    def restore_spread(self, array: np.ndarray) -> sitk.Image:
+        """Bring standard deviations (slices, rows, columns) in network units to the input's grid and the target's
+        unit."""
+        image = self.grid.inverse(array, "linear")
+        return image * self.target.scale
 
     def restore(self, array: np.ndarray, invert_intensity: bool = True, interpolator: str = "cubic") -> sitk.Image:
         """Bring network output (slices, rows, columns) to the input's grid, and to the target's unit unless told not

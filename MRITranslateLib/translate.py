@@ -5,7 +5,7 @@ the result says so; nothing else about the result changes.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ from .errors import Cancelled, InputError, OutOfMemory
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
+from .uncertainty import spread
 from .volume import check_volume, same_grid
 
 Progress = Callable[[float, str, int, int], None]
@@ -66,7 +67,9 @@ def translate(
     image: sitk.Image,
     package: Package,
     device: str = "auto",
+    planes: Sequence[str] | None = None,
     mask: sitk.Image | None = None,
+    uncertainty: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> TranslateResult:
@@ -76,7 +79,9 @@ def translate(
         image: 3-D scalar volume of the source contrast, any grid (oblique, flipped, anisotropic, one slice).
         package: From `load_package`.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        planes: Planes to slice along; None takes the one that the model was trained on.
         mask: Label image on the grid of `image`; statistics are taken inside it, and outside the result is background.
+        uncertainty: Also give the spread of the answer under small changes of the input; takes four times as long.
         progress: Called with (fraction 0..1, stage, done, total) after every batch.
         cancel: Asked before every batch; True stops.
 
@@ -91,12 +96,22 @@ def translate(
     check_volume(image)
     chosen = pick_device(device)
     warnings = check_domain(image, package.card)
+    if planes is not None and list(planes) != [package.card.grid.plane]:
+        raise InputError(f"{package.card.name} was trained on {package.card.grid.plane} slices only; leave planes out.")
     if mask is not None:
         _check_mask(mask, image)
     _tell(progress, 0.0, "Preparing", 0, 1)
     preparation = Preparation(image, package.card, mask)
     warnings += check_intensity(preparation.array, preparation.source, package.card)
-    output, used = run_network(preparation, package, chosen, warnings, progress, cancel)
+
+    def run(prepared: Preparation, number: int, runs: int) -> np.ndarray:
+        part = _part(progress, number / runs, 1 / runs)
+        answer, used[0] = run_network(prepared, package, used[0], warnings, part, cancel)
+        return answer
+
+    used, runs = [chosen], 4 if uncertainty else 1
+    output = run(preparation, 0, runs)
+    deviation = spread(preparation, output, run) if uncertainty else None
     _tell(progress, 0.97, "Restoring the grid", preparation.slices, preparation.slices)
     if not np.isfinite(output).all():
         raise InputError("The model answered with values that are not finite; verify the model package.")
@@ -105,7 +120,8 @@ def translate(
         outside = sitk.Cast(mask == 0, sitk.sitkFloat32) * modality(package.card.target).background
         synthetic = sitk.Mask(synthetic, mask != 0) + outside
     _tell(progress, 1.0, "Done", preparation.slices, preparation.slices)
-    return TranslateResult(synthetic, warnings, provenance(package, used))
+    restored = None if deviation is None else preparation.restore_spread(deviation)
+    return TranslateResult(synthetic, warnings, provenance(package, used[0]), restored)
 
 
 def run_network(
@@ -138,7 +154,7 @@ def run_network(
             size, device = _step_down(size, device, warnings, error)
             continue
         start = stop
-        _tell(progress, 0.05 + 0.9 * start / preparation.slices, "Translating slices", start, preparation.slices)
+        _tell(progress, 0.95 * start / preparation.slices, "Translating slices", start, preparation.slices)
     return output, device
 
 
@@ -177,6 +193,13 @@ def _check_mask(mask: sitk.Image, image: sitk.Image) -> None:
         raise InputError("The mask does not lie on the input's grid; resample it to the input volume first.")
     if not sitk.GetArrayViewFromImage(mask).any():
         raise InputError("The mask is empty; mark the region to translate, or leave the mask out.")
+
+
+def _part(progress: Progress | None, start: float, share: float) -> Progress | None:
+    """A progress report that fills only a part of the whole."""
+    if progress is None:
+        return None
+    return lambda fraction, stage, done, total: progress(start + share * fraction, stage, done, total)
 
 
 def _tell(progress: Progress | None, fraction: float, stage: str, done: int, total: int) -> None:

@@ -38,7 +38,7 @@ def test_cards_know_every_modality():
     ],
 )
 def test_errors_name_the_field(change, says):
-    with pytest.raises(PackageError, match="model.json of") as error:
+    with pytest.raises(PackageError, match=r"model\.json of") as error:
         parse_card(json.dumps({**CARD, **change}), "tiny")
     assert says in str(error.value)
     assert "\n" not in str(error.value)
@@ -46,5 +46,5 @@ def test_errors_name_the_field(change, says):
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"name": NaN}', '{"name": "a", "name": "b"}', "null", "[" * 100_000])
 def test_text_that_is_no_card(text):
-    with pytest.raises(PackageError, match="model.json"):
+    with pytest.raises(PackageError, match=r"model\.json"):
         parse_card(text, "broken")

@@ -208,3 +208,20 @@ def test_an_unusual_scan_is_translated_with_a_warning(tmp_path):
     assert any("field of view is 40 mm left-right" in warning for warning in warnings)
     assert any("voxel spacing is 5 mm head-foot" in warning for warning in warnings)
     assert any("distribution of intensities" in warning for warning in warnings)
+
+
+def test_uncertainty_is_the_spread_under_harmless_changes(package, identity):
+    """A network that copies its input is sure about mirroring and moves with brightness by exactly its own share."""
+    image = blob((40, 40, 8), (1.0, 1.0, 3.0))
+    result = translate(image, identity, "cpu", uncertainty=True)
+    assert same_geometry(result.uncertainty, image)
+    spread, value = sitk.GetArrayFromImage(result.uncertainty), sitk.GetArrayFromImage(result.image)
+    np.testing.assert_allclose(spread, value * 0.05 / np.sqrt(2), rtol=1e-2, atol=1e-2 * value.max() * 0.05)
+    assert translate(image, identity, "cpu").uncertainty is None
+
+
+def test_only_the_plane_the_model_was_trained_on(package):
+    image = blob((32, 32, 6), (1.0, 1.0, 3.0))
+    translate(image, package, "cpu", planes=["axial"])
+    with pytest.raises(InputError, match="axial slices only"):
+        translate(image, package, "cpu", planes=["coronal"])

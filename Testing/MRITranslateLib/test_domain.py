@@ -1,0 +1,57 @@
+"""The domain guard: what passes, what is said, what is refused."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MRITranslateLib.domain import check_domain, foreground_quantiles, looks_like_ct
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.phantom import phantom
+
+from .packages import card
+
+DOMAIN = {"field_of_view_mm": [[180, 260], [180, 260], [120, 200]], "spacing_mm": [[0.7, 2.5], [0.7, 2.5], [1, 6]]}
+
+
+@pytest.fixture(scope="module")
+def head():
+    return phantom(seed=3, shape=(32, 96, 96))
+
+
+def test_a_head_within_the_domain_passes_without_a_word(head):
+    assert check_domain(head.t1, card(domain=DOMAIN)) == []
+
+
+def test_ct_and_mri_are_told_apart(head):
+    assert looks_like_ct(head.ct)
+    for image in (head.t1, head.t2, head.flair, head.pd, head.t1 - 50, sitk.Cast(head.t1, sitk.sitkInt16)):
+        assert not looks_like_ct(image)
+    with pytest.raises(InputError, match="looks like a CT"):
+        check_domain(head.ct, card(domain=DOMAIN))
+    with pytest.raises(InputError, match="does not look like a CT"):
+        check_domain(head.t1, card(domain=DOMAIN, source="CT"))
+
+
+def test_the_patients_axes_are_compared_however_the_scan_is_stored(head):
+    sagittal = sitk.DICOMOrient(head.t1, "PIR")
+    assert check_domain(sagittal, card(domain=DOMAIN)) == []
+
+
+def test_a_partial_field_of_view_is_said(head):
+    (warning,) = check_domain(head.t1[:, :, 10:20], card(domain=DOMAIN))
+    assert warning.startswith("The field of view is")
+    assert "head-foot" in warning
+
+
+@pytest.mark.parametrize("factor", [0.01, 100])
+def test_absurd_sizes_are_refused(head, factor):
+    image = sitk.Image(head.t1)
+    image.SetSpacing([value * factor for value in image.GetSpacing()])
+    with pytest.raises(InputError, match="correct the voxel spacing"):
+        check_domain(image, card(domain=DOMAIN))
+
+
+def test_quantiles_rise():
+    values = foreground_quantiles(np.random.default_rng(0).gamma(2, 1, (4, 32, 32)).astype(np.float32))
+    assert list(values) == ["p10", "p50", "p90", "p99"]
+    assert list(values.values()) == sorted(values.values())
