@@ -1,7 +1,6 @@
-"""The worker as a real process, and its protocol."""
+"""The worker as a real process: its life, its manners, its work."""
 
 import ast
-import json
 import os
 import signal
 import subprocess
@@ -19,29 +18,15 @@ import SimpleITK as sitk
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
 from MRITranslateLib.service import messages, volumes
 from MRITranslateLib.service.client import WorkerClient, WorkerError
-from MRITranslateLib.service.images import receive_image, send_image
 from MRITranslateLib.service.jobs import failure
 from MRITranslateLib.service.kinds import ProtocolError
-from MRITranslateLib.service.messages import LineBuffer, Request
+from MRITranslateLib.service.messages import Request
 
 from .packages import tiny_package
+from .service_cases import BAD_LINES, VOLUME, head
 
 ROOT = Path(__file__).parents[2]
-SERVICE = ROOT / "MRITranslateLib" / "service"
 posix = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-
-
-def head(slices: int = 6, rows: int = 40, columns: int = 48) -> sitk.Image:
-    """A bright ellipsoid with structure on an oblique, anisotropic grid: enough of a T1 for the domain check."""
-    z, y, x = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in (slices, rows, columns)), indexing="ij")
-    inside = x**2 + y**2 + (0.6 * z) ** 2 < 1.0
-    array = np.where(inside, 500.0 + 150.0 * np.sin(5 * x) * np.cos(4 * y) + 40.0 * z, 0.0).astype(np.float32)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing((2.0, 2.5, 6.0))
-    image.SetOrigin((-90.0, 12.0, 5.0))
-    c, s = np.cos(0.1), np.sin(0.1)
-    image.SetDirection((c, -s, 0.0, s, c, 0.0, 0.0, 0.0, 1.0))
-    return image
 
 
 @pytest.fixture(scope="module")
@@ -55,199 +40,7 @@ def worker() -> Iterator[WorkerClient]:
         yield client
 
 
-# ---------------------------------------------------------------------------------------------- the protocol
-
-
-def test_schema_file_is_the_protocol() -> None:
-    """`python -m MRITranslateLib.service.messages > MRITranslateLib/service/protocol.schema.json` writes it anew."""
-    assert (SERVICE / "protocol.schema.json").read_text(encoding="ascii") == messages.schema_text()
-
-
-def test_schema_describes_every_method_and_event() -> None:
-    definitions = messages.schema()["$defs"]
-    assert set(definitions["requests"]) == set(messages.METHODS)
-    assert {"ready", "progress", "error"} <= set(definitions["events"])
-    assert {f"result of {method}" for method in messages.METHODS} <= set(definitions["events"])
-
-
-@pytest.mark.parametrize("name", ["messages.py", "kinds.py", "volumes.py"])
-def test_what_slicer_imports_needs_no_more_than_numpy(name: str) -> None:
-    """Python 3.9's grammar, and nothing beyond the standard library, numpy, errors and each other."""
-    tree = ast.parse((SERVICE / name).read_text(encoding="utf-8"), feature_version=(3, 9))
-    allowed = {*sys.stdlib_module_names, "errors", "kinds", "messages"} | ({"numpy"} if name == "volumes.py" else set())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            assert {alias.name.partition(".")[0] for alias in node.names} <= allowed
-        elif isinstance(node, ast.ImportFrom):
-            assert (node.module or "").partition(".")[0] in allowed
-
-
-VOLUME = {
-    "array": "a.npy",
-    "spacing": [1.0, 1.0, 2.0],
-    "origin": [0.0, 0.0, 0.0],
-    "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1],
-}
-
-
-@pytest.mark.parametrize(
-    ("method", "params"),
-    [
-        ("translate", {"image": VOLUME, "model": "t1_to_t2", "device": "auto", "mask": None}),
-        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "region", "mask": VOLUME}}),
-        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "voxel", "index": [1, 2, 3]}, "layer": None}),
-        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "realism"}, "method": "hirescam"}),
-        ("explain", {"image": VOLUME, "model": "m", "target": {"kind": "error", "reference": VOLUME}}),
-        ("evaluate", {"reference": VOLUME, "prediction": VOLUME, "modality": "CT", "protocol": "synthrad2025"}),
-        ("phantom", {"seed": 1, "shape": [8, 9, 10], "lesions": 2}),
-        ("devices", {}),
-        ("cancel", {"id": "r1"}),
-        ("shutdown", {}),
-    ],
-)
-def test_requests_survive_the_wire(method: str, params: dict[str, Any]) -> None:
-    request = Request("r1", method, params)
-    line = request.line()
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
-    assert messages.parse_request(line) == request
-
-
-def changed(**changes: Any) -> bytes:
-    request = json.loads(Request("r7", "translate", {"image": VOLUME, "model": "m"}).line())
-    return json.dumps({**request, **changes}).encode()
-
-
-def with_params(**changes: Any) -> bytes:
-    return changed(params={"image": VOLUME, "model": "m", **changes})
-
-
-BAD_LINES = {
-    "not JSON": b"{",
-    "not text": b"\xff\xfe{}",
-    "not an object": b"[1, 2]",
-    "NaN": changed().replace(b"2.0", b"NaN"),
-    "too deep": b"[" * 100_000,
-    "too long": b'"' + b"x" * (messages.MAX_LINE + 1) + b'"',
-    "no version": b'{"id": "r7", "method": "devices", "params": {}}',
-    "other version": changed(protocol=2),
-    "version of another type": changed(protocol=True),
-    "no id": changed(id=None),
-    "id of odd letters": changed(id="a b"),
-    "unknown method": changed(method="train"),
-    "method of another type": changed(method=["translate"]),
-    "unknown field": changed(more=1),
-    "params of another type": changed(params=[]),
-    "unknown parameter": with_params(speed=1),
-    "missing parameter": changed(params={"model": "m"}),
-    "model of another type": with_params(model=3),
-    "path that leaves the folder": with_params(image={**VOLUME, "array": "../a.npy"}),
-    "absolute path": with_params(image={**VOLUME, "array": "/etc/a.npy"}),
-    "Windows path": with_params(image={**VOLUME, "array": "..\\a.npy"}),
-    "other extension": with_params(image={**VOLUME, "array": "a.pkl"}),
-    "name with a line end": with_params(image={**VOLUME, "array": "a.npy\n"}),
-    "spacing of two": with_params(image={**VOLUME, "spacing": [1.0, 1.0]}),
-    "spacing of zero": with_params(image={**VOLUME, "spacing": [1.0, 1.0, 0.0]}),
-    "direction of texts": with_params(image={**VOLUME, "direction": ["1"] * 9}),
-}
-
-
-@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES.keys())
-def test_bad_requests_get_one_sentence(line: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        messages.parse_request(line)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
-
-
-def test_a_bad_request_keeps_its_id() -> None:
-    with pytest.raises(ProtocolError) as caught:
-        messages.parse_request(changed(method="train"))
-    assert caught.value.id == "r7"
-
-
-def test_events_are_checked_too() -> None:
-    event = messages.parse_event(messages.progress("r1", 0.31, "Translating slices", 31, 100, 4.2))
-    assert (event.event, event.id, event.fields["done"]) == ("progress", "r1", 31)
-    with pytest.raises(ProtocolError):
-        messages.parse_event(b'{"protocol": 1, "event": "progress", "id": "r1"}')
-    with pytest.raises(ProtocolError):
-        messages.parse_event(b'{"protocol": 1, "event": "gossip", "id": "r1"}')
-    with pytest.raises(ProtocolError):
-        messages.result("r1", "translate", {"image": VOLUME})
-    with pytest.raises(ProtocolError):
-        messages.error("r1", "sad", "A sentence.")
-
-
-def test_lines_arrive_in_pieces_and_in_heaps() -> None:
-    buffer = LineBuffer()
-    assert buffer.feed(b'{"a"') == []
-    assert buffer.feed(b': 1}\n\n{"b": 2}\n{"c"') == [b'{"a": 1}', b'{"b": 2}']
-    assert buffer.feed(b": 3}\n") == [b'{"c": 3}']
-
-
-def test_a_line_without_end_takes_bounded_memory() -> None:
-    buffer = LineBuffer()
-    for _ in range(40):
-        assert buffer.feed(b"x" * 100_000) == []
-    (line,) = buffer.feed(b"\n")
-    assert len(line) == messages.MAX_LINE + 1
-    assert buffer.feed(b"{}\n") == [b"{}"]
-
-
-# ---------------------------------------------------------------------------------------------- arrays
-
-
-@pytest.mark.parametrize(
-    "dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64", "float16", "int64", "bool", ">i2"]
-)
-def test_images_survive_the_folder(tmp_path: Path, dtype: str) -> None:
-    array = (np.arange(24).reshape(2, 3, 4) % 2 if dtype == "bool" else np.arange(24).reshape(2, 3, 4)).astype(dtype)
-    image = head(2, 3, 4)
-    volume = volumes.write_array(tmp_path, array, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    back = receive_image(tmp_path, volume)
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), array.astype(float))
-    assert back.GetSpacing() == image.GetSpacing()
-    assert back.GetOrigin() == image.GetOrigin()
-    assert back.GetDirection() == image.GetDirection()
-
-
-def test_bad_arrays_are_refused(tmp_path: Path) -> None:
-    good = send_image(tmp_path, head())
-
-    def refused(sentence: str, **changes: Any) -> None:
-        with pytest.raises(InputError, match=sentence):
-            receive_image(tmp_path, {**good, **changes})
-
-    def saved(name: str, array: np.ndarray, **options: Any) -> str:
-        np.save(tmp_path / name, array, **options)
-        return name
-
-    refused("has no file", array="missing.npy")
-    refused("3-D", array=saved("flat.npy", np.zeros((3, 4))))
-    refused("3-D", array=saved("empty.npy", np.zeros((0, 3, 4))))
-    refused("real numbers", array=saved("complex.npy", np.zeros((2, 3, 4), complex)))
-    refused("real numbers", array=saved("text.npy", np.full((2, 3, 4), "a")))
-    refused("beyond 32 bits", array=saved("long.npy", np.full((2, 3, 4), 2**40)))
-    refused("not a complete", array=saved("object.npy", np.full((2, 3, 4), None), allow_pickle=True))
-    (tmp_path / "cut.npy").write_bytes((tmp_path / good["array"]).read_bytes()[:-50])
-    refused("not a complete", array="cut.npy")
-    (tmp_path / "text_file.npy").write_text("hello")
-    refused("not a complete", array="text_file.npy")
-    np.savez(tmp_path / "many.npz", a=np.zeros(3))
-    (tmp_path / "many.npz").rename(tmp_path / "many.npy")
-    refused("not a complete", array="many.npy")
-    refused("not orthonormal", direction=[1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])
-
-
-@posix
-def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "inside", tmp_path / "outside.npy"
-    inside.mkdir()
-    np.save(outside, np.zeros((2, 3, 4)))
-    (inside / "link.npy").symlink_to(outside)
-    with pytest.raises(InputError, match="has no file"):
-        volumes.read_array(inside, {**VOLUME, "array": "link.npy"})
+# ---------------------------------------------------------------------------------------------- the process
 
 
 def test_a_folder_with_other_files_is_neither_used_nor_emptied(tmp_path: Path) -> None:
@@ -266,9 +59,6 @@ def test_a_folder_with_other_files_is_neither_used_nor_emptied(tmp_path: Path) -
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["measured.npy", "thesis.txt"]
-
-
-# ---------------------------------------------------------------------------------------------- the process
 
 
 class Raw:
