@@ -105,6 +105,7 @@ def start(
 def _start(main_window: bool, arguments: list[str]) -> Host:
     from . import services
 
+    services.protect_singletons()
     home = services.new_home()
     atexit.register(shutil.rmtree, home, True)
     services.private_settings(home)

@@ -7,6 +7,10 @@ import pathlib
 import runpy
 import sys
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import application
 
 EXIT_SUCCESS, EXIT_FAILURE = 0, 1
 
@@ -89,41 +93,44 @@ def main(arguments: list[str]) -> int:
         from . import driver
 
         return driver.take(options)
-    from . import application, signals
+    from PySide6 import QtCore
+
+    from . import application
 
     host = application.start(options.module_paths, main_window=options.main_window, testing=options.testing)
-    failed = not _run_script(options)
-    if options.code is not None:
-        code = compile(options.code, "<python-code>", "exec")
-        failed = not _run(lambda: exec(code, vars(sys.modules["__main__"]))) or failed
-    if options.testing and host.native._exit_code is None:
-        host.native._exit_code = EXIT_FAILURE if failed or signals.slot_errors else EXIT_SUCCESS
-    if host.native._exit_code is None:
-        host.native.exec()  # as in Slicer, the application stays until it is told to exit
-    host.native.processEvents()
-    status = host.native._exit_code
-    host.native.aboutToQuit.emit()
+    # As in Slicer, scripts run within the event loop, which goes on until the application is told to exit.
+    QtCore.QTimer.singleShot(0, lambda: _run_scripts(host, options))
+    host.native.exec()
     host.close()
-    return EXIT_SUCCESS if status is None else int(status)
+    return int(host.native._exit_code)
 
 
-def _run_script(options: Options) -> bool:
-    if options.script is None:
-        return True
-    path = pathlib.Path(options.script)
-    if not path.is_file():
-        print(f"Specified python script doesn't exist: {options.script}", file=sys.stderr)
-        return True  # Slicer says so and goes on
-    sys.argv = [options.script, *options.script_arguments]
-    return _run(lambda: runpy.run_path(str(path), init_globals=None, run_name="__main__"))
+def _run_scripts(host: "application.Host", options: Options) -> None:
+    """Run what the command line names; in testing mode the application exits after it."""
+    from . import signals
+
+    succeeded = True
+    if options.script is not None:
+        path = pathlib.Path(options.script)
+        if path.is_file():
+            sys.argv = [options.script, *options.script_arguments]
+            succeeded = _run(host, lambda: runpy.run_path(str(path), run_name="__main__"))
+        else:  # Slicer says so and goes on
+            print(f"Specified python script doesn't exist: {options.script}", file=sys.stderr)
+    if options.code is not None:
+        text = options.code
+        code_succeeded = _run(host, lambda: exec(compile(text, "<python-code>", "exec"), vars(sys.modules["__main__"])))
+        succeeded = succeeded and code_succeeded
+    if options.testing and host.native._exit_code is None:
+        host.native.exit(EXIT_SUCCESS if succeeded and not signals.slot_errors else EXIT_FAILURE)
 
 
-def _run(action: collections.abc.Callable[[], object]) -> bool:
-    """Run a script; False if it raised. SystemExit ends the process with its code, as in Slicer."""
+def _run(host: "application.Host", action: collections.abc.Callable[[], object]) -> bool:
+    """Run a script; False if it raised. SystemExit ends the application with its code, as in Slicer."""
     try:
         action()
-    except SystemExit:
-        raise
+    except SystemExit as stop:
+        host.native.exit(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
     except BaseException:
         traceback.print_exc()
         return False

@@ -51,7 +51,14 @@ def watched(native: Any, name: str) -> collections.abc.Iterator[None]:
     timer.setSingleShot(True)
     timer.timeout.connect(give_up)
     timer.start(LIMIT_MS)
+    # A deletion asked for outside any event loop would be done by the dialog's own loop; in Slicer one always runs.
+    deferred = QtCore.QEvent.Type.DeferredDelete.value
+    outside = QtCore.QThread.currentThread().loopLevel() == 0
+    if outside:
+        QtCore.QCoreApplication.removePostedEvents(native, deferred)
     yield
     timer.stop()
+    if outside and not native.parent():
+        native.deleteLater()
     if overdue:
         raise RuntimeError(f"a modal dialog '{native.windowTitle()}' was not closed within {LIMIT_MS // 1000} s")

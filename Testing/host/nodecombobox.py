@@ -12,6 +12,17 @@ from PySide6.QtCore import Property, Signal
 from PySide6.QtWidgets import QWidget
 from slicer_core import vtkMRMLNode, vtkMRMLScene
 
+from . import signals
+from .nodefilter import NodeFilter
+
+
+def _filter_property(kind: Any, name: str) -> Property:
+    def write(self: Any, value: Any) -> None:
+        setattr(self._filter, name, value)
+        self._refilter()
+
+    return Property(kind, lambda self: getattr(self._filter, name), write)
+
 
 def _flag(name: str) -> Property:
     return Property(bool, lambda self: self._flags[name], lambda self, value: self._set_flag(name, value))
@@ -58,9 +69,7 @@ class qMRMLNodeComboBox(QWidget):
         self._ids: list[str] = []
         self._current = ""
         self._requested = ""
-        self._types: list[str] = []
-        self._hidden_child_types: list[str] = []
-        self._attributes: dict[str, tuple[str, str | None]] = {}
+        self._filter = NodeFilter()
         self._factory_attributes: dict[str, str] = {}
         self._base_names: dict[str, str] = {}
         self._labels: dict[str, str] = {}
@@ -71,8 +80,6 @@ class qMRMLNodeComboBox(QWidget):
             "remove": True,
             "edit": False,
             "rename": False,
-            "hidden": False,
-            "children": True,
             "select": True,
         }
         self._none_display = "None"
@@ -112,25 +119,7 @@ class qMRMLNodeComboBox(QWidget):
         if self._scene is None:
             return []
         nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
-        return [node.GetID() for node in nodes if self._accepts(node)]
-
-    def _accepts(self, node: vtkMRMLNode) -> bool:
-        if node.GetHideFromEditors() and not self._flags["hidden"]:
-            return False
-        if not self._types:
-            return True
-        for kind in self._types:
-            if not node.IsA(kind) or (not self._flags["children"] and node.GetClassName() != kind):
-                continue
-            if self._flags["children"] and any(node.IsA(hidden) for hidden in self._hidden_child_types):
-                return False
-            if kind in self._attributes:
-                name, value = self._attributes[kind]
-                found = node.GetAttribute(name)
-                if found is None or (value is not None and found != value):
-                    return False
-            return True
-        return False
+        return [node.GetID() for node in nodes if self._filter.accepts(node)]
 
     def _observe_nodes(self) -> None:
         for node, tag in self._node_tags.values():
@@ -142,7 +131,7 @@ class qMRMLNodeComboBox(QWidget):
             self._observe(self._scene.GetNthNode(index))
 
     def _observe(self, node: vtkMRMLNode) -> None:
-        if not self._types or any(node.IsA(kind) for kind in self._types):
+        if self._filter.concerns(node):
             self._node_tags[node.GetID()] = (
                 node,
                 node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_node_modified),
@@ -151,7 +140,7 @@ class qMRMLNodeComboBox(QWidget):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_node_added(self, caller: Any, event: str, node: vtkMRMLNode) -> None:
         self._observe(node)
-        if not self._accepts(node):
+        if not self._filter.accepts(node):
             return
         alone = not self._ids and not self._other_items()
         self._ids = self._accepted_ids()
@@ -172,7 +161,7 @@ class qMRMLNodeComboBox(QWidget):
 
     def _on_node_modified(self, caller: vtkMRMLNode, event: str) -> None:
         listed = caller.GetID() in self._ids
-        accepted = self._accepts(caller)
+        accepted = self._filter.accepts(caller)
         if listed and not accepted:
             self._drop(caller.GetID())
         elif accepted and not listed:
@@ -220,11 +209,11 @@ class qMRMLNodeComboBox(QWidget):
 
     def _actions(self) -> list[tuple[str, str]]:
         """(text, what it does) of the items under the nodes."""
-        label = self.nodeTypeLabel(self._types[0] if len(self._types) == 1 else "")
+        label = self.nodeTypeLabel(self._filter.types[0] if len(self._filter.types) == 1 else "")
         items = [(f"Rename current {label}", "RENAME")] if self._flags["rename"] else []
         items += [(f"Edit current {label}", "EDIT")] if self._flags["edit"] else []
         if self._flags["add"]:
-            items += [(f"Create new {self.nodeTypeLabel(kind)}", f"CREATE/{kind}") for kind in self._types]
+            items += [(f"Create new {self.nodeTypeLabel(kind)}", f"CREATE/{kind}") for kind in self._filter.types]
         items += [(f"Delete current {label}", "DELETE")] if self._flags["remove"] else []
         return items + [(action.text(), f"USER/{index}") for index, action in enumerate(self._menu_actions)]
 
@@ -243,7 +232,9 @@ class qMRMLNodeComboBox(QWidget):
             self._combo.insertSeparator(self._combo.count())
             for text, what in actions:
                 self._combo.addItem(text, f"ACTION/{what}")
-        self._combo.setPlaceholderText(f"Select a {self.nodeTypeLabel(self._types[0] if self._types else '')}")
+        self._combo.setPlaceholderText(
+            f"Select a {self.nodeTypeLabel(self._filter.types[0] if self._filter.types else '')}"
+        )
         self._combo.setCurrentIndex(self._combo.findData(self._current) if self._current or self._flags["none"] else -1)
 
     def _activated(self, index: int) -> None:
@@ -292,10 +283,10 @@ class qMRMLNodeComboBox(QWidget):
         )
 
     def addNode(self, nodeType: str = "") -> vtkMRMLNode | None:
-        return self._create(nodeType or (self._types[0] if self._types else ""))
+        return self._create(nodeType or (self._filter.types[0] if self._filter.types else ""))
 
     def _create(self, kind: str) -> vtkMRMLNode | None:
-        if kind not in self._types or self._scene is None:
+        if kind not in self._filter.types or self._scene is None:
             return None
         node = self._scene.CreateNodeByClass(kind)
         node.UnRegister(None)
@@ -322,13 +313,13 @@ class qMRMLNodeComboBox(QWidget):
     def addAttribute(self, nodeType: str, attributeName: str, attributeValue: Any = None) -> None:
         value = None if attributeValue is None else str(attributeValue)
         self._factory_attributes[attributeName] = value or ""
-        self._attributes[nodeType] = (attributeName, value)
+        self._filter.attributes[nodeType] = (attributeName, value)
         self._refilter()
 
     def removeAttribute(self, nodeType: str, attributeName: str) -> None:
         self._factory_attributes.pop(attributeName, None)
-        if self._attributes.get(nodeType, ("",))[0] == attributeName:
-            del self._attributes[nodeType]
+        if self._filter.attributes.get(nodeType, ("",))[0] == attributeName:
+            del self._filter.attributes[nodeType]
         self._refilter()
 
     def setNodeTypeLabel(self, label: str, nodeType: str) -> None:
@@ -351,31 +342,26 @@ class qMRMLNodeComboBox(QWidget):
         if self._flags[name] == value:
             return
         self._flags[name] = value
-        if name in ("hidden", "children"):
-            self._refilter()
-        elif name != "select":
-            self._show()
+        self._show()
 
     def _set_types(self, types: list[str]) -> None:
-        self._types = [kind for kind in types if kind]
-        self._refilter()
-
-    def _set_hidden_child_types(self, types: list[str]) -> None:
-        self._hidden_child_types = list(types)
+        self._filter.types = [kind for kind in types if kind]
         self._refilter()
 
     def _set_base_name(self, name: str) -> None:
-        for kind in self._types:
+        if not self._filter.types:
+            signals.warn("qMRMLNodeComboBox::setBaseName failed: no node types have been set yet")
+        for kind in self._filter.types:
             self._base_names[kind] = name
 
     def _set_none_display(self, text: str) -> None:
         self._none_display = text
         self._show()
 
-    nodeTypes = Property("QStringList", lambda self: self._types, _set_types)
-    hideChildNodeTypes = Property("QStringList", lambda self: self._hidden_child_types, _set_hidden_child_types)
+    nodeTypes = Property("QStringList", lambda self: self._filter.types, _set_types)
+    hideChildNodeTypes = _filter_property("QStringList", "hidden_child_types")
     baseName = Property(
-        str, lambda self: self._base_names.get(self._types[0], "") if self._types else "", _set_base_name
+        str, lambda self: self._base_names.get(self._filter.types[0], "") if self._filter.types else "", _set_base_name
     )
     currentNodeID = Property(str, lambda self: self._current, lambda self, value: self.setCurrentNodeID(value))
     noneDisplay = Property(str, lambda self: self._none_display, _set_none_display)
@@ -384,8 +370,8 @@ class qMRMLNodeComboBox(QWidget):
     removeEnabled = _flag("remove")
     editEnabled = _flag("edit")
     renameEnabled = _flag("rename")
-    showHidden = _flag("hidden")
-    showChildNodeTypes = _flag("children")
+    showHidden = _filter_property(bool, "show_hidden")
+    showChildNodeTypes = _filter_property(bool, "show_children")
     selectNodeUponCreation = _flag("select")
     sizeAdjustPolicy = Property(
         int,

@@ -284,17 +284,11 @@ def _derived_class(wrapper_class: WrapperType, native_class: type) -> type:
         if python_class is Wrapper or "_native_class" in python_class.__dict__:
             break
         for name, function in python_class.__dict__.items():
-            if (
-                inspect.isfunction(function)
-                and not name.startswith("_")
-                and members.look_up(native_class, name)[0] == "method"
-            ):
+            if inspect.isfunction(function) and members.look_up(native_class, name)[0] == "method":
                 overridden.setdefault(name, _delegate(native_class, name))
-    return (
-        type(native_class)(native_class.__name__, (native_class,), overridden)
-        if wrapper_class.__base__ is not Wrapper
-        else native_class
-    )
+    if wrapper_class.__base__ is Wrapper:
+        return native_class
+    return type(native_class)(native_class.__name__, (native_class,), overridden)
 
 
 def _delegate(native_class: type, name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6 import QtCore
 
-from . import ctkcontainers, ctkwidgets, mrmlwidgets, nodecombobox
+from . import ctkcontainers, ctkpaths, ctkwidgets, mrmlwidgets, nodecombobox
 from .pythonqt import Wrapper, adopt_class, class_for
 from .signals import Slot
 from .uiloader import QUiLoader
@@ -16,7 +16,7 @@ _PYSIDE = ("QtCore", "QtGui", "QtWidgets", "QtNetwork")
 
 CTK = {
     name: getattr(module, name)
-    for module in (ctkwidgets, ctkcontainers)
+    for module in (ctkwidgets, ctkpaths, ctkcontainers)
     for name in vars(module)
     if name.startswith("ctk") and isinstance(getattr(module, name), type)
 }

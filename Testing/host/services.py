@@ -1,5 +1,6 @@
 """`slicer.app`: the application object with the services that scripts ask it for."""
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -150,6 +151,17 @@ def private_settings(home: str) -> None:
     QtCore.QCoreApplication.setOrganizationName("TestHost")
     QtCore.QCoreApplication.setApplicationName("Slicer")
     QtCore.QCoreApplication.setApplicationVersion(".".join(str(part) for part in VERSION))
+
+
+def protect_singletons() -> None:
+    """Keep None, True and False alive on Python 3.11.
+
+    PySide6 6.12 gives back references to them that it never took (every emit, slot call and empty property): harmless
+    from Python 3.12 on, where they are immortal, but before that the interpreter aborts after some ten thousand.
+    """
+    if sys.version_info < (3, 12):
+        for singleton in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(singleton)).value += 1 << 40
 
 
 def quiet_platform() -> None:

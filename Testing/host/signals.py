@@ -29,7 +29,9 @@ QT6_ONLY = frozenset(
 """Members of Qt 6 that Qt 5.15, and with it Slicer 5.8, does not have: the host has them not either."""
 
 connect_warnings: list[str] = []
-"""One sentence for each connect or disconnect that named an unknown signal or slot; a module's tests fail on any."""
+"""One sentence for each connect or disconnect that named an unknown signal or slot, or property that was set too early.
+
+A module's tests fail on any."""
 
 slot_errors: list[BaseException] = []
 """Exceptions that a slot let out. Slicer prints them and goes on, so a test has to look here."""
@@ -92,7 +94,8 @@ def _find_signal(native: QtCore.QObject, signal: str) -> Any:
     return normalized
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Print a warning as PythonQt does, and keep it for the tests to see."""
     connect_warnings.append(message)
     print(f"PythonQt: {message}", file=sys.stderr)
 
@@ -101,7 +104,7 @@ def connect(native: QtCore.QObject, signal: str, callback: collections.abc.Calla
     """Call `callback` on `signal`; False, with a warning, if there is no such signal."""
     found = _find_signal(native, signal)
     if found is None:
-        _warn(f"QObject::connect() signal '{signal}' does not exist on {meta_of(native).className()}")
+        warn(f"QObject::connect() signal '{signal}' does not exist on {meta_of(native).className()}")
         return False
     if not callable(callback):
         raise ValueError(f"cannot connect {signal} to {callback!r}, which is not callable")
@@ -127,7 +130,7 @@ def disconnect(native: QtCore.QObject, signal: str, callback: collections.abc.Ca
     """Undo `connect`; without a callback all of the signal's. False if there was nothing to undo."""
     found = _find_signal(native, signal)
     if found is None:
-        _warn(f"QObject::disconnect() signal '{signal}' does not exist on {meta_of(native).className()}")
+        warn(f"QObject::disconnect() signal '{signal}' does not exist on {meta_of(native).className()}")
         return False
     kept: list[_Connection] = []
     removed = False
@@ -166,7 +169,7 @@ def connect_slot(sender: QtCore.QObject, signal: str, receiver: QtCore.QObject, 
     own: dict[str, str] = getattr(type(receiver), "host_slots", {})
     normalized = bytes(QtCore.QMetaObject.normalizedSignature(slot).data()).decode()
     if slot.replace(" ", "") not in own and meta_of(receiver).indexOfMethod(normalized) < 0:
-        _warn(f"QObject::connect() slot '{slot}' does not exist on {meta_of(receiver).className()}")
+        warn(f"QObject::connect() slot '{slot}' does not exist on {meta_of(receiver).className()}")
         return False
     target = getattr(receiver, own.get(slot.replace(" ", ""), name))
     takes = 0 if normalized.endswith("()") else normalized.count(",") + 1

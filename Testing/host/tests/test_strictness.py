@@ -208,3 +208,12 @@ def test_dialog_that_nobody_closes_raises(host, monkeypatch):
         qt.QDialog().exec_()
     with pytest.raises(RuntimeError, match="nobody"):
         qt.QMessageBox.question(None, "Title", "Really?")
+
+
+def test_many_signals_do_not_wear_out_the_interpreter(host):
+    button = qt.QPushButton()
+    calls = []
+    button.connect("clicked(bool)", lambda checked: calls.append(checked))
+    for _ in range(20000):
+        button.click()
+    assert len(calls) == 20000
