@@ -52,7 +52,15 @@ class Additions:
         node.SetName(uniqueName(name))
         node = slicer.mrmlScene.AddNode(node)
         self._nodes.append(node)
-        if node.IsA("vtkMRMLDisplayableNode"):
+        if node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode"):
+            # The default display node would look through all voxels for a window that is then replaced.
+            display = slicer.vtkMRMLScalarVolumeDisplayNode()
+            display.SetAutoWindowLevel(False)
+            display = slicer.mrmlScene.AddNode(display)
+            display.SetDefaultColorMap()
+            node.SetAndObserveDisplayNodeID(display.GetID())
+            self._nodes.append(display)
+        elif node.IsA("vtkMRMLDisplayableNode"):
             node.CreateDefaultDisplayNodes()
             self._nodes.append(node.GetDisplayNode())
         return node

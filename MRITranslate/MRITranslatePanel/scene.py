@@ -159,26 +159,35 @@ def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
     image = labelNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
         return np.zeros(tuple(reversed(size)), np.uint8)
-    # voxel of the reference -> its RAS -> world -> RAS of the label map -> voxel of the label map
-    chain = vtk.vtkGeneralTransform()
-    chain.PostMultiply()
-    toRAS, toIJK, between = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4(), vtk.vtkGeneralTransform()
-    referenceNode.GetIJKToRASMatrix(toRAS)
-    labelNode.GetRASToIJKMatrix(toIJK)
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
-        referenceNode.GetParentTransformNode(), labelNode.GetParentTransformNode(), between
-    )
-    chain.Concatenate(toRAS)
-    chain.Concatenate(between)
-    chain.Concatenate(toIJK)
     reslice = vtk.vtkImageReslice()
     reslice.SetInputData(image)  # MRML image data always has unit spacing: its space is the voxel index
-    reslice.SetResliceTransform(chain)
     reslice.SetInterpolationModeToNearestNeighbor()
     reslice.SetBackgroundLevel(0)
     reslice.SetOutputSpacing(1, 1, 1)
     reslice.SetOutputOrigin(0, 0, 0)
     reslice.SetOutputExtent(0, size[0] - 1, 0, size[1] - 1, 0, size[2] - 1)
+    _setVoxelTransform(reslice, referenceNode, labelNode)
     reslice.Update()
     scalars = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
     return (scalars.reshape(tuple(reversed(size))) != 0).astype(np.uint8)
+
+
+def _setVoxelTransform(reslice, fromNode, toNode) -> None:
+    """From voxels of one volume to voxels of another: voxel -> RAS -> (parent transforms) -> RAS -> voxel."""
+    toRAS, toIJK = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    fromNode.GetIJKToRASMatrix(toRAS)
+    toNode.GetRASToIJKMatrix(toIJK)
+    between, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
+        fromNode.GetParentTransformNode(), toNode.GetParentTransformNode(), between
+    )
+    # Reslicing by one matrix is many times faster than by a general transform.
+    chain = linear if slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear) else between
+    chain.PostMultiply()
+    chain.Concatenate(toIJK)
+    chain.PreMultiply()
+    chain.Concatenate(toRAS)
+    if chain is linear:
+        reslice.SetResliceAxes(linear.GetMatrix())
+    else:
+        reslice.SetResliceTransform(between)

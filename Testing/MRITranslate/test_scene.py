@@ -175,6 +175,41 @@ def test_region_on_another_grid_and_under_another_transform(logic, kind):
     assert heat.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
 
 
+def test_region_under_a_curved_transform(logic):
+    """Voxel by voxel: through the curved parent transform of the scan into the label map."""
+    import sys
+
+    import slicer
+    import vtk
+
+    curved, points, moved = vtk.vtkThinPlateSplineTransform(), vtk.vtkPoints(), vtk.vtkPoints()
+    for corner in np.ndindex(3, 3, 3):
+        place_mm = 60.0 * np.array(corner) - 60
+        points.InsertNextPoint(place_mm)
+        moved.InsertNextPoint(place_mm + (6 if corner == (1, 1, 1) else 0))
+    curved.SetSourceLandmarks(points)
+    curved.SetTargetLandmarks(moved)
+    curved.SetBasisToR()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "Curved")
+    transform.SetAndObserveTransformToParent(curved)
+    scan = place(head((5, 9, 7)), grid((5, 4, 6), True))
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    inside = np.zeros((60, 60, 60), np.uint8)
+    inside[10:40, 20:45, 15:50] = 1
+    corner_mm = np.diag([2.0, 2.0, 2.0, 1.0])
+    corner_mm[:3, 3] = (-60, -70, -50)
+    labels = slicer.util.addVolumeFromArray(inside, corner_mm, "Box", "vtkMRMLLabelMapVolumeNode")
+    mask = sys.modules["MRITranslatePanel.scene"].maskArray(labels, scan)
+    expected = np.zeros_like(mask)
+    for k, j, i in np.ndindex(mask.shape):
+        world = curved.TransformPoint((matrix_of(scan) @ [i, j, k, 1])[:3])
+        voxel = np.rint((np.linalg.inv(corner_mm) @ [*world, 1])[:3]).astype(int)
+        if ((voxel >= 0) & (voxel < 60)).all():
+            expected[k, j, i] = inside[tuple(voxel[::-1])]
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(mask, expected)
+
+
 def test_regions_that_cannot_be_used(logic):
     import slicer
 
