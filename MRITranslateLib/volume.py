@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from .errors import InputError
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
+_NOT_FINITE = "NaN or infinite values; repair it (for example replace them by 0) first."
 _MOST_LABELS = 24
 """An integer volume with at most this many distinct values is taken for a label map."""
 
@@ -48,7 +49,7 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Imag
     except RuntimeError:
         raise InputError(f'"{file.name}" cannot be read as an image; give a NIfTI, NRRD or MetaImage file.') from None
     _refuse_shape(reader.GetDimension(), reader.GetNumberOfComponents(), reader.GetSize(), f'"{file.name}"')
-    _refuse_truncated_nifti(file)
+    _refuse_damaged_nifti(file)
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -71,12 +72,13 @@ def _refuse_shape(dimension: int, components: int, size: tuple[int, ...], what: 
         raise InputError(f"{what} is {dimension}-dimensional; give one 3-D volume (split a time series first).")
 
 
-def _refuse_truncated_nifti(file: Path) -> None:
-    """ITK fills what is missing of a NIfTI file with zeros and says nothing, so half a download would pass for a
-    scan."""
+def _refuse_damaged_nifti(file: Path) -> None:
+    """ITK fills what is missing of a NIfTI file with zeros, and puts 0 for NaN and infinity, and says nothing: half a
+    download or a broken computation would pass for a scan."""
     name = file.name.lower()
     if not name.endswith((".nii", ".nii.gz")):
         return
+    finite = True
     try:
         with gzip.open(file) if name.endswith(".gz") else file.open("rb") as stream:
             header = stream.read(348)
@@ -87,13 +89,19 @@ def _refuse_truncated_nifti(file: Path) -> None:
             voxels = 1
             for extent in dimensions[1 : 1 + dimensions[0]]:
                 voxels *= max(1, extent)
-            missing = int(offset) + voxels * bits // 8 - len(header)
+            kind = {16: "f4", 64: "f8"}.get(struct.unpack_from(f"{order}h", header, 70)[0])
+            stream.read(int(offset) - len(header))
+            missing = voxels * bits // 8
             while missing > 0 and (part := stream.read(min(missing, 1 << 24))):
                 missing -= len(part)
+                if kind is not None and len(part) % int(kind[1]) == 0:
+                    finite = finite and bool(np.isfinite(np.frombuffer(part, order + kind)).all())
     except (OSError, EOFError, zlib.error, struct.error):
         missing = 1
     if missing > 0:
         raise InputError(f'"{file.name}" ends too early (a broken download or copy); get the file again.')
+    if not finite:
+        raise InputError(f'"{file.name}" holds {_NOT_FINITE}')
 
 
 def is_label_map(image: sitk.Image) -> bool:
@@ -122,7 +130,7 @@ def check_volume(image: sitk.Image, what: str = "The input image") -> None:
     array = sitk.GetArrayViewFromImage(image)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"{what} holds NaN or infinite values; repair it (for example replace them by 0) first.")
+        raise InputError(f"{what} holds {_NOT_FINITE}")
     if low == high:
         raise InputError(f"{what} has the value {low:g} everywhere; choose a volume with an anatomy in it.")
 

@@ -73,6 +73,17 @@ def test_half_a_download_is_never_a_scan(tmp_path, scan, extension, share):
         read_volume(cut)
 
 
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_never_read_as_air(tmp_path, scan, extension, value):
+    """ITK's NIfTI reader puts 0 where the file says NaN."""
+    array = sitk.GetArrayFromImage(scan)
+    array[2, 3, 4] = value
+    file = write_volume(sitk.GetImageFromArray(array), tmp_path / f"broken{extension}")
+    with pytest.raises(InputError, match="NaN or infinite"):
+        check_volume(read_volume(file))
+
+
 def test_a_label_map_is_no_scan_but_may_be_a_mask(tmp_path, scan):
     labels = sitk.Cast(scan > 80, sitk.sitkUInt8)
     write_volume(labels, tmp_path / "labels.nii.gz")
