@@ -40,7 +40,9 @@ bench: $(INSTALLED)
 	@$(RUN) -m Testing.benchmarks translate
 
 screenshot: $(INSTALLED)
-	@$(RUN) -m Testing.host --screenshot docs/images/panel.png
+	@.venv/bin/mritranslate phantom --seed 7 --lesions 3 --shape 96 160 160 --output demo-output/phantom
+	@$(RUN) -m Testing.host --additional-module-paths MRITranslate --screenshot docs/images/panel.png \
+		--volume demo-output/phantom/t1.nii.gz --model t1_to_t2 --run
 
 clean:
 	rm -rf .venv demo-output benchmark-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
