@@ -7,16 +7,20 @@ from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, output_activa
 from .layers import norm as norm_layer
 
 
+def _two_convolutions(channels: int, norm: str) -> nn.Sequential:
+    return nn.Sequential(
+        ConvBlock(channels, channels, norm_kind=norm),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        norm_layer(norm, channels),
+    )
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to their input; shape unchanged."""
 
     def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
-        self.block = nn.Sequential(
-            ConvBlock(channels, channels, norm_kind=norm),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            norm_layer(norm, channels),
-        )
+        self.block = _two_convolutions(channels, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.block(x)
@@ -68,11 +72,7 @@ class ConcatenatingBlock(nn.Module):
 
     def __init__(self, channels: int, norm: str) -> None:
         super().__init__()
-        self.block = nn.Sequential(
-            ConvBlock(channels, channels, norm_kind=norm),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            norm_layer(norm, channels),
-        )
+        self.block = _two_convolutions(channels, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, self.block(x)], dim=1)
