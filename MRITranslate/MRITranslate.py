@@ -299,6 +299,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                     self.logic.start(job, self._status.progress, onFinished, self._onFailed)
                 except InputError as error:
                     self._onFailed(error)
+                except Exception as error:
+                    self._onFailed(error)
+                    raise
         finally:
             self._updateButtons()
 

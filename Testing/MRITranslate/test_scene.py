@@ -248,6 +248,27 @@ def test_inputs_that_are_no_scans(logic):
             logic.translate(node, TINY_T2)
 
 
+def test_a_failure_while_adding_leaves_no_debris(logic, monkeypatch):
+    import sys
+
+    import slicer
+
+    def fail(*arguments):
+        raise OSError("the disk is full")
+
+    scan = head()
+    logic.explain(scan, TINY_T2, "realism")  # the colour table of the levels exists
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    before, items = nodes_of_scene(), hierarchy.GetNumberOfItems()
+    monkeypatch.setattr(sys.modules["MRITranslatePanel.results"], "setProvenance", fail)
+    for run in (lambda: logic.translate(scan, TINY_T2), lambda: logic.explain(scan, TINY_T2, "realism")):
+        with pytest.raises(OSError, match="disk is full"):
+            run()
+        assert nodes_of_scene() == before
+        assert hierarchy.GetNumberOfItems() == items
+    assert not logic.running
+
+
 def test_scores_table(logic):
     import slicer
 
