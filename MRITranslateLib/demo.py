@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .phantom import Phantom
 
 SEED = 7
-SHAPE = (112, 160, 160)
+SHAPE = (96, 160, 160)
 LESIONS = 3
 TITLE = "Phantom patient {seed}: synthetic images, the truth, and what they rest on"
 WHY_VENTRICLES = "What the ventricles rest on"
