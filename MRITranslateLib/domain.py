@@ -10,8 +10,10 @@ from .intensity import Normaliser
 from .modality import modality
 
 _AIR_HU = -500.0
-_TOLERANCE = 1.15
-"""Extents, spacings and intensities may leave the range of the training data by this factor without a word."""
+_EXTENT_TOLERANCE = 1.4
+_SPACING_TOLERANCE = 1.7
+"""Extents and spacings may leave the range of the training data by these factors without a word: in plane the image is
+resampled anyway, and augmentation has scaled the training slices."""
 _ABSURD = 6.0
 """Beyond this factor no head scan can be meant."""
 
@@ -58,12 +60,12 @@ def check_domain(image: sitk.Image, card: Card) -> list[str]:
                 f"for {card.name} can be; "
                 "correct the voxel spacing in its header."
             )
-        if not extents[0] / _TOLERANCE <= extent <= extents[1] * _TOLERANCE:
+        if not extents[0] / _EXTENT_TOLERANCE <= extent <= extents[1] * _EXTENT_TOLERANCE:
             warnings.append(
                 f"The field of view is {extent:.0f} mm {name}; "
                 f"the model was trained on {extents[0]:.0f} to {extents[1]:.0f} mm."
             )
-        if not spacings[0] / _TOLERANCE <= spacing <= spacings[1] * _TOLERANCE:
+        if not spacings[0] / _SPACING_TOLERANCE <= spacing <= spacings[1] * _SPACING_TOLERANCE:
             warnings.append(
                 f"The voxel spacing is {spacing:.3g} mm {name}; "
                 f"the model was trained on {spacings[0]:.3g} to {spacings[1]:.3g} mm."

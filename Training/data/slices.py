@@ -58,10 +58,10 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
                 RandFlipd(both, prob=a.flip, spatial_axis=1),
                 RandAffined(
                     both,
-                    prob=0.8,
+                    prob=0.5,
                     rotate_range=np.deg2rad(a.rotate_degrees),
                     scale_range=(a.scale, a.scale),
-                    mode="bilinear",
+                    mode="bicubic",  # linear would blur the truth, and the network would learn to blur
                     padding_mode="border",
                 ),
                 RandGaussianSmoothd(
@@ -90,8 +90,8 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         # Multiplicative changes need 0 where there is no signal; network units have -1 there.
         changed = self._transform({"source": source + 1, "target": target + 1})
         return (
-            torch.as_tensor(np.asarray(changed["source"]) - 1, dtype=torch.float32),
-            torch.as_tensor(np.asarray(changed["target"]) - 1, dtype=torch.float32),
+            torch.as_tensor(np.asarray(changed["source"]) - 1, dtype=torch.float32).clamp(min=-1),
+            torch.as_tensor(np.asarray(changed["target"]) - 1, dtype=torch.float32).clamp(min=-1),
         )
 
     def _cut(self, source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
