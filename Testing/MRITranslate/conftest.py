@@ -75,8 +75,8 @@ def logic(app, models):
     return sys.modules["MRITranslate"].MRITranslateLogic()
 
 
-def wait(condition, seconds=60.0):
-    """Let the application work until `condition()` holds."""
+def wait(condition, seconds=120.0):
+    """Let the application work until `condition()` holds; the limit is for a machine that is busy with other things."""
     import time
 
     import slicer

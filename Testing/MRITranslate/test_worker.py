@@ -130,7 +130,7 @@ def test_a_process_that_does_not_obey_is_killed(worker):
     pid, worker.graceMs = worker.processId, 200
     os.kill(pid, signal.SIGSTOP)
     worker.cancel()
-    wait(lambda: answer.ended, 10)
+    wait(lambda: answer.ended)
     assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
     assert not alive(pid)
     assert_usable(worker)
@@ -140,18 +140,18 @@ def test_crash_is_one_readable_error(worker, module):
     answer = ask_slowly(worker)
     folder = Path(worker.folder())
     os.kill(worker.processId, signal.SIGKILL)
-    wait(lambda: answer.ended, 10)
+    wait(lambda: answer.ended)
     assert len(answer.errors) == 1
     assert isinstance(answer.errors[0], module.WorkerError)
     assert "\n" not in str(answer.errors[0])
-    wait(lambda: not folder.exists(), 10)
+    wait(lambda: not folder.exists())
 
 
 def test_process_that_cannot_start(worker, module, monkeypatch):
     worker.stop()
     monkeypatch.setattr(module.sys, "executable", "/nonexistent/python")
     answer = ask(worker, "phantom", {})
-    wait(lambda: answer.ended, 10)
+    wait(lambda: answer.ended)
     assert "could not be started" in str(answer.errors[0])
     monkeypatch.undo()
     assert_usable(worker)
@@ -167,4 +167,4 @@ def test_killing_a_tree_reaches_grandchildren(app):
     grandchild = int(parent.stdout.readline())
     sys.modules["MRITranslatePanel.process_tree"].killTree(parent.pid)
     parent.wait(10)
-    wait(lambda: not alive(grandchild), 10)
+    wait(lambda: not alive(grandchild))
