@@ -25,6 +25,8 @@ from .volume import check_volume, same_grid
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
 NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
+NO_SIGNAL = -1.0
+"""Network value of no signal, in and out: every normaliser sends background there."""
 _BATCH = {"cuda": 32, "mps": 8, "cpu": 4}
 
 
@@ -134,17 +136,20 @@ def run_network(
 ) -> tuple[np.ndarray, str]:
     """All slices through the generator: float32 (slices, rows, columns) in network units, and the device that did it.
 
-    `warnings` gets a sentence for every step down that memory forced.
+    A slice without any signal has nothing to translate and stays empty. `warnings` gets a sentence for every step down
+    that memory forced.
     """
     size = _BATCH[device.partition(":")[0]]
-    output = np.empty(preparation.array.shape, dtype=np.float32)
+    output = np.full(preparation.array.shape, NO_SIGNAL, dtype=np.float32)
+    empty = preparation.array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
     start = 0
     while start < preparation.slices:
         if cancel is not None and cancel():
             raise Cancelled()
         stop = min(start + size, preparation.slices)
         try:
-            output[start:stop] = forward(package.generator(device), preparation.batch(start, stop), device)
+            if not empty[start:stop].all():
+                output[start:stop] = forward(package.generator(device), preparation.batch(start, stop), device)
         except (torch.OutOfMemoryError, MemoryError) as error:
             size, device = _step_down(size, device, warnings, error)
             continue
@@ -155,6 +160,7 @@ def run_network(
             continue
         start = stop
         _tell(progress, 0.95 * start / preparation.slices, "Translating slices", start, preparation.slices)
+    output[empty] = NO_SIGNAL
     return output, device
 
 

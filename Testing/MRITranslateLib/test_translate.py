@@ -225,3 +225,13 @@ def test_only_the_plane_the_model_was_trained_on(package):
     translate(image, package, "cpu", planes=["axial"])
     with pytest.raises(InputError, match="axial slices only"):
         translate(image, package, "cpu", planes=["coronal"])
+
+
+def test_slices_without_signal_stay_without_signal(package):
+    """Where an image was resampled beyond its field of view there is nothing to translate."""
+    array = sitk.GetArrayFromImage(blob((32, 32, 10), (1.0, 1.0, 3.0)))
+    array[:3] = 0
+    image = sitk.GetImageFromArray(array)
+    result = sitk.GetArrayFromImage(translate(image, package, "cpu").image)
+    assert (result[:3] == 0).all()
+    assert (result[3:] != 0).any(axis=(1, 2)).all()

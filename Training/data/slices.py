@@ -20,6 +20,9 @@ from torch.utils.data import Dataset
 from ..config import AugmentConfig
 from .pairs import PreparedPair, is_phantom
 
+_ANYWHERE = 0.05
+"""Share of slices drawn from the whole volume: air above the head must be learnt too."""
+
 
 class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Augmented slices of many subjects; every real subject is drawn equally often, and so is every digital head.
@@ -82,7 +85,8 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, index))
         pair = self._pairs[rng.choice(len(self._pairs), p=self._probability)]
-        middle = int(rng.choice(pair.slices))
+        everywhere = rng.random() < _ANYWHERE
+        middle = int(rng.integers(len(pair.source)) if everywhere else rng.choice(pair.slices))
         reach = self._context // 2
         neighbours = np.clip(np.arange(middle - reach, middle + reach + 1), 0, len(pair.source) - 1)
         source, target = self._cut(pair.source[neighbours], pair.target[middle][None], rng)
