@@ -22,6 +22,8 @@ from .config import Pix2PixConfig
 from .data.pairs import PreparedPair, is_phantom, load_pair
 
 _ANYWHERE = ((0.0, 1e4), (0.0, 1e4), (0.0, 1e4))
+_PROTOCOL = ("protocol", "data_range", "mask", "scaling", "window")
+"""Facts of `evaluate` that hold for every subject alike."""
 _SOFTWARE = ("torch", "monai", "lightning", "SimpleITK", "numpy")
 
 
@@ -102,7 +104,7 @@ def measure_scores(config: Pix2PixConfig, package: Package) -> list[ScoreCard]:
                 source=None if card.target == "CT" else pair.source,
             )
             tables.append(result.values)
-            protocol = "; ".join(f"{key} {value}" for key, value in result.facts.items())
+            protocol = "; ".join(f"{key} {result.facts[key]}" for key in _PROTOCOL if key in result.facts)
         means = {key: round(float(np.mean([table[key] for table in tables])), 4) for key in tables[0]}
         scores.append(ScoreCard(family=name, subjects=subjects, protocol=protocol, metrics=means))
     return scores
@@ -120,14 +122,18 @@ def export(
     Args:
         config: Of the run.
         weights: State dictionaries "weights" (the generator) and, if it was trained, "discriminator".
-        steps: Steps behind the weights.
+        steps: Steps of this run; those of the package it started from are added.
         train: Prepared training subjects.
         folder: Of the package; replaced when it exists.
     """
     card = draft_card(config)
     if "discriminator" not in weights:
         card = card.model_copy(update={"discriminator": None})
-    training = card.training.model_copy(update={"epochs": steps // config.steps_per_epoch, "steps": steps})
+    epochs = steps // config.steps_per_epoch
+    if config.init is not None:
+        before = load_package(config.init).card.training
+        epochs, steps = epochs + before.epochs, steps + before.steps
+    training = card.training.model_copy(update={"epochs": epochs, "steps": steps})
     card = card.model_copy(update={"training": training, "domain": measure_domain(train)})
     licence = f"Weights: {card.licence.weights}\n\nTraining data: {card.licence.data}\n"
     write_package(folder, card, weights, licence, _readme(card))
@@ -141,7 +147,10 @@ def _held_out(config: Pix2PixConfig) -> list[ScoreCard]:
     if config.package.held_out is None:
         return []
     split = load_package(config.package.held_out).card
-    note = f"measured on weights trained without these subjects ({', '.join(split.training.subjects)}); "
+    people = [name for name in split.training.subjects if not is_phantom(name)]
+    heads = len(split.training.subjects) - len(people)
+    trained = ", ".join([*people, f"{heads} digital heads"] if heads else people)
+    note = f"measured on weights trained without these subjects (on {trained}); "
     return [score.model_copy(update={"protocol": note + score.protocol}) for score in split.scores]
 
 
@@ -149,7 +158,7 @@ def _readme(card: Card) -> str:
     lines = [f"# {card.title}", "", card.intended_use, "", "Research tool. Not for diagnosis.", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     lines += ["", "## Training", "", card.training.data, f"Subjects: {', '.join(card.training.subjects)}.", ""]
-    lines += ["## Scores on subjects never trained on", ""]
+    lines += ["## Scores, each on subjects that the measured weights had never seen", ""]
     for score in card.scores:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in score.metrics.items())
         lines += [f"- {score.family} ({', '.join(score.subjects)}): {figures}. Protocol: {score.protocol}."]

@@ -73,10 +73,10 @@ def test_the_loss_falls_and_the_export_answers_as_the_trainer_did(config_file, s
     for key, value in second.generator.state_dict().items():
         torch.testing.assert_close(value, weights["weights"][key], rtol=2e-3, atol=2e-3)
     fit(second)
-    scores = mt.load_package(
-        export(tuned, weights_to_export(second), second.step, second.train, second.folder.export)
-    ).card.scores
-    assert "without these subjects (ms_a, ms_b)" in scores[0].protocol
+    folder = export(tuned, weights_to_export(second), second.step, second.train, second.folder.export)
+    card = mt.load_package(folder).card
+    assert "without these subjects (on ms_a, ms_b)" in card.scores[0].protocol
+    assert card.training.steps == 164
 
 
 def test_a_killed_run_resumes_bit_for_bit(config_file, tmp_path):
