@@ -116,9 +116,15 @@ class Worker:
             raise InputError(_("Another run is under way; wait for its end or cancel it."))
 
     def folder(self) -> str:
-        """The folder for arrays to send with the next request. Starts the process if it is not running."""
+        """The folder for arrays to send with the next request. Starts the process if it is not running.
+
+        Raises:
+            WorkerError: The process cannot be started (on Windows this is known at once, elsewhere a moment later).
+        """
         if self._session is None:
             self._start()
+        if self._session is None:
+            raise WorkerError(_noStart())
         return self._session.folder
 
     def request(self, method: str, params: dict, onProgress, onResult, onError) -> None:
@@ -251,8 +257,7 @@ class Worker:
         if session is self._session:
             self._session = None
             if self.busy:
-                message = _("The computing process could not be started; reinstall the MRITranslate extension.")
-                self._fail(WorkerError(message, session.process.errorString()))
+                self._fail(WorkerError(_noStart(), session.process.errorString()))
 
     def _onGraceOver(self) -> None:
         if self.busy and self._session is not None:
@@ -270,6 +275,10 @@ class Worker:
         if isinstance(error, WorkerError) and error.details:
             logging.debug("MRITranslate: the worker's last lines:\n%s", error.details)
         current.onError(error)
+
+
+def _noStart() -> str:
+    return _("The computing process could not be started; reinstall the MRITranslate extension.")
 
 
 _shared = None
