@@ -120,10 +120,10 @@ def test_translation_then_explanations(panel):
 
 def test_warnings_are_shown_until_the_next_run(panel):
     scan = head()
-    scan.SetSpacing(16, 16, 16)
+    scan.SetSpacing(30, 4, 4)
     panel.ui.inputSelector.setCurrentNode(scan)
     click_and_wait(panel, panel.ui.runButton)
-    assert "Warning: The voxel spacing is 16 mm" in panel.ui.warningsLabel.text
+    assert "Warning: The voxel spacing is 30 mm" in panel.ui.warningsLabel.text
     scan.SetSpacing(4, 4, 4)
     click_and_wait(panel, panel.ui.runButton)
     assert panel.ui.warningsLabel.text == ""
