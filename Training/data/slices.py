@@ -20,8 +20,8 @@ from torch.utils.data import Dataset
 from ..config import AugmentConfig
 from .pairs import PreparedPair, is_phantom
 
-_ANYWHERE = 0.05
-"""Share of slices drawn from the whole volume: air above the head must be learnt too."""
+_ANYWHERE = 0.2
+"""Share of samples cut anywhere in the volume: the air above and far beside the head must be learnt too."""
 
 
 class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -89,7 +89,7 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         middle = int(rng.integers(len(pair.source)) if everywhere else rng.choice(pair.slices))
         reach = self._context // 2
         neighbours = np.clip(np.arange(middle - reach, middle + reach + 1), 0, len(pair.source) - 1)
-        source, target = self._cut(pair.source[neighbours], pair.target[middle][None], rng)
+        source, target = self._cut(pair.source[neighbours], pair.target[middle][None], everywhere, rng)
         self._transform.set_random_state(seed=int(rng.integers(2**31)))
         # Multiplicative changes need 0 where there is no signal; network units have -1 there.
         changed = self._transform({"source": source + 1, "target": target + 1})
@@ -98,13 +98,15 @@ class RandomSlices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             torch.as_tensor(np.asarray(changed["target"]) - 1, dtype=torch.float32).clamp(min=-1),
         )
 
-    def _cut(self, source: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The same random window of both, placed so that it holds as much of the patient as it can."""
+    def _cut(
+        self, source: np.ndarray, target: np.ndarray, everywhere: bool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same random window of both: anywhere, or placed so that it holds as much of the patient as it can."""
         starts, pads = [], []
         for axis in (1, 2):
             extent = target.shape[axis]
             occupied = np.flatnonzero((target > -0.9).any(axis=(0, 3 - axis)))
-            low, high = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, extent)
+            low, high = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size and not everywhere else (0, extent)
             slack = sorted((low, high - self._crop))
             start = int(rng.integers(slack[0], slack[1] + 1))
             starts.append(int(np.clip(start, 0, max(0, extent - self._crop))))
