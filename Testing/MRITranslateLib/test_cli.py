@@ -203,7 +203,7 @@ def refused(ended: Ended, results: Path, *words: str) -> None:
     assert ended.code == 2, ended.err
     (sentence,) = ended.err.splitlines()
     assert sentence.startswith("Error: ")
-    assert sentence.endswith(".")
+    assert sentence.endswith((".", "?"))
     for word in words:
         assert word in sentence
     assert ended.out == ""
