@@ -5,8 +5,8 @@ import SimpleITK as sitk
 
 from .card import Card
 from .errors import InputError
-from .geometry import nearest_axes
-from .intensity import Normaliser
+from .geometry import patient_extent
+from .intensity import Normaliser, foreground
 from .modality import modality
 
 _AIR_HU = -500.0
@@ -44,21 +44,17 @@ def check_domain(image: sitk.Image, card: Card) -> list[str]:
     if source.kind == "CT" and not is_ct:
         raise InputError(f"This image does not look like a CT, but {card.name} needs one; choose the CT.")
     warnings = []
-    axes = nearest_axes(image)
-    for name, axis, extents, spacings in zip(
+    for name, extent, spacing, extents, spacings in zip(
         ("left-right", "front-back", "head-foot"),
-        axes,
+        *patient_extent(image),
         card.domain.field_of_view_mm,
         card.domain.spacing_mm,
         strict=True,
     ):
-        spacing = image.GetSpacing()[axis]
-        extent = image.GetSize()[axis] * spacing
         if extent > _ABSURD * extents[1] or spacing > _ABSURD * spacings[1] or spacing < spacings[0] / _ABSURD / 2:
             raise InputError(
                 f"The image measures {extent:.4g} mm {name} with voxels of {spacing:.4g} mm, which no scan "
-                f"for {card.name} can be; "
-                "correct the voxel spacing in its header."
+                f"for {card.name} can be; correct the voxel spacing in its header."
             )
         if not extents[0] / _EXTENT_TOLERANCE <= extent <= extents[1] * _EXTENT_TOLERANCE:
             warnings.append(
@@ -76,7 +72,7 @@ def check_domain(image: sitk.Image, card: Card) -> list[str]:
 def foreground_quantiles(array: np.ndarray) -> dict[str, float]:
     """Quantiles of the normalised foreground, as the card's `domain.quantiles` keeps them (network units, -1 = no
     signal)."""
-    tissue = array[array > array.mean()]
+    tissue = array[foreground(array)]
     return {f"p{q}": float(np.percentile(tissue, q)) for q in (10, 50, 90, 99)}
 
 

@@ -32,6 +32,13 @@ def nearest_axes(image: sitk.Image) -> tuple[int, int, int]:
     return max(choices, key=lambda axes: sum(cosines[lps, axis] for lps, axis in enumerate(axes)))
 
 
+def patient_extent(image: sitk.Image) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Field of view and voxel spacing of an image along the patient's x, y and z, in mm, however it is stored."""
+    x, y, z = nearest_axes(image)
+    size, spacing = image.GetSize(), image.GetSpacing()
+    return (size[x] * spacing[x], size[y] * spacing[y], size[z] * spacing[z]), (spacing[x], spacing[y], spacing[z])
+
+
 class ModelGrid:
     """The grid on which a model sees one image, and the way back.
 
@@ -56,8 +63,6 @@ class ModelGrid:
         # Axial slices are shown as LPS stores them (rows to posterior, columns to the left). In the two other planes
         # rows run from head to foot, so that a network always sees a head the right way up.
         wanted = (1.0, 1.0, 1.0 if stack == 2 else -1.0)
-        self._spacing = tuple(image.GetSpacing()[axis] for axis in axes)
-        self._extent = tuple(image.GetSpacing()[axis] * image.GetSize()[axis] for axis in axes)
         self._geometry = (image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         self._transpose = [2 - axis for axis in order]  # array axes are SimpleITK's, backwards
         self._flip = tuple(n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0)
@@ -83,10 +88,6 @@ class ModelGrid:
     def resamples(self) -> bool:
         """Whether values are interpolated; otherwise they are only moved."""
         return any(scale != 1.0 for scale in self._scale)
-
-    def patient_extent(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Field of view and voxel spacing of the original image along the patient's x, y and z, in mm."""
-        return self._extent, self._spacing
 
     def forward(self, image: sitk.Image, interpolator: str = "cubic", background: float = 0.0) -> np.ndarray:
         """Bring an image on the original grid to the model's.

@@ -9,6 +9,16 @@ from .ctkwidgets import own
 _HEADER = 24
 
 
+def _show_children(container: QWidget, opened: bool) -> None:
+    """Show or hide what a container holds; as in ctk, what a module had hidden itself stays hidden."""
+    for child in container.findChildren(QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+        if opened:
+            child.setVisible(not child.property("ctkHiddenByModule"))
+        else:
+            child.setProperty("ctkHiddenByModule", child.isHidden())
+            child.setVisible(False)
+
+
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A header that shows and hides the widgets under it; checked means open."""
 
@@ -24,13 +34,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.toggled.connect(self._toggled)
 
     def _toggled(self, opened: bool) -> None:
-        for child in self.findChildren(QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            # ctk hides the children and remembers which a module had hidden itself.
-            if opened:
-                child.setVisible(not child.property("ctkHiddenByModule"))
-            else:
-                child.setProperty("ctkHiddenByModule", child.isHidden())
-                child.setVisible(False)
+        _show_children(self, opened)
         self.updateGeometry()
         self.contentsCollapsed.emit(not opened)
 
@@ -85,12 +89,7 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
         self.toggled.connect(self._toggled)
 
     def _toggled(self, opened: bool) -> None:
-        for child in self.findChildren(QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            if opened:
-                child.setVisible(not child.property("ctkHiddenByModule"))
-            else:
-                child.setProperty("ctkHiddenByModule", child.isHidden())
-                child.setVisible(False)
+        _show_children(self, opened)
         self.updateGeometry()
 
     collapsed = Property(bool, lambda self: not self.isChecked(), lambda self, value: self.setChecked(not value))

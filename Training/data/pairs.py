@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from MRITranslateLib import intensity
 from MRITranslateLib.card import Card
 from MRITranslateLib.errors import InputError
+from MRITranslateLib.geometry import patient_extent
 from MRITranslateLib.phantom import phantom
 from MRITranslateLib.preparation import Preparation
 from MRITranslateLib.volume import check_volume, read_volume, same_grid
@@ -106,7 +107,7 @@ def prepare_pair(pair: Pair, card: Card) -> PreparedPair:
         preparation.array.astype(np.float16),
         target.astype(np.float16),
         np.flatnonzero(tissue > _LEAST_TISSUE),
-        *preparation.grid.patient_extent(),
+        *patient_extent(pair.source),
     )
 
 
