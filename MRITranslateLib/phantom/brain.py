@@ -127,10 +127,7 @@ def paint_brain(canvas: Canvas, subject: Subject, cavity: Array, lesions: tuple[
 
 def blend(canvas: Canvas, shape: Ellipsoid | Tube, side: int, tissues: tuple[tuple[int, float], ...]) -> None:
     """Paint a solid of mixed tissue: (tissue, share), shares summing to one."""
-    low, high = shape.bounds(canvas.width)
-    if side < 0:
-        low[0], high[0] = -high[0], -low[0]
-    where = canvas.window(low, high)
+    where = canvas.around(shape, side)
     if where is None:
         return
     membership = canvas.inside(shape.distance(*canvas.coordinates(where, side)))

@@ -53,6 +53,13 @@ class Canvas:
             return EVERYWHERE
         return index_window(self.matrix, self.offset, self.x.shape, low - self.reach, high + self.reach)
 
+    def around(self, shape: Solid, side: int, margin: float = 0.0) -> Window | None:
+        """The part of the block that holds a solid and `margin` mm about it; side = -1 means its mirror image."""
+        low, high = shape.bounds(margin + self.width)
+        if side < 0:
+            low[0], high[0] = -high[0], -low[0]
+        return self.window(low, high)
+
     def coordinates(self, where: Window, side: int = 1) -> tuple[Array, Array, Array]:
         """x, y, z of a window; with side = -1 the left-right axis is mirrored."""
         x = self.x[where]
@@ -95,10 +102,7 @@ class Canvas:
 
         `limit` (whole block, 0..1) confines all of it; side = -1 paints the mirror image in the left half.
         """
-        low, high = shape.bounds((walls[-1][1] if walls else 0.0) + self.width)
-        if side < 0:
-            low[0], high[0] = -high[0], -low[0]
-        where = self.window(low, high)
+        where = self.around(shape, side, walls[-1][1] if walls else 0.0)
         if where is None:
             return
         distance = shape.distance(*self.coordinates(where, side))

@@ -71,10 +71,7 @@ def paint_air_cells(canvas: Canvas, subject: Subject, cavity: Array, wrap: Wrapp
 
 def frontal_sinus(canvas: Canvas, shape: Ellipsoid, side: int, cavity: Array, wrap: Wrapping) -> None:
     """Air between the tables of the frontal bone, where a solid meets it."""
-    low, high = shape.bounds(canvas.width)
-    if side < 0:
-        low[0], high[0] = -high[0], -low[0]
-    where = canvas.window(low, high)
+    where = canvas.around(shape, side)
     if where is not None:
         depth = cavity[where]
         between = np.maximum(np.float32(2.0) - depth, depth - wrap.skull[where] + np.float32(2.2))
@@ -119,10 +116,7 @@ def bone(
     canvas: Canvas, shape: Ellipsoid | Tube, side: int, grain: Array, shell: float = 1.8, limit: Array | None = None
 ) -> None:
     """Paint a bone: compact shell, trabecular inside."""
-    low, high = shape.bounds(canvas.width)
-    if side < 0:
-        low[0], high[0] = -high[0], -low[0]
-    where = canvas.window(low, high)
+    where = canvas.around(shape, side)
     if where is None:
         return
     distance = shape.distance(*canvas.coordinates(where, side))
