@@ -117,27 +117,119 @@ class DomainCard(_Part):
     quantiles: dict[str, Range] = {}
 
 
+class PictureCard(_Part):
+    """The square grey pictures a network makes or sees: values in [-1, 1] by the rule of `MRITranslateLib.picture`.
+
+    Attributes:
+        size: Rows and columns.
+        spacing_mm: Side of a pixel where the training pictures had one in common.
+    """
+
+    size: Annotated[int, Field(ge=16, le=1024)]
+    spacing_mm: Annotated[float, Field(ge=0.01, le=20)] | None = None
+
+
+class TextCard(_Part):
+    """How a report becomes the numbers that a network is conditioned on.
+
+    Attributes:
+        encoder: "package": the language model lies in the package's folder `text`. "external": it could not be passed
+            on, the user's own copy is asked for.
+        source: Which language model it is and where it comes from.
+        sha256: Of the `model.safetensors` of an external one, where only that very file will do.
+        max_tokens: A longer report is cut there.
+        features: Length of the vector that stands for a report.
+    """
+
+    encoder: Literal["package", "external"] = "package"
+    source: Sentence
+    sha256: Sha256 | None = None
+    max_tokens: Annotated[int, Field(ge=8, le=512)] = 256
+    features: Annotated[int, Field(ge=1, le=4096)]
+
+
 class Card(_Part):
-    """`model.json`: data, never code."""
+    """`model.json`: data, never code. What the cards of every task say; `parse_card` gives the task's own kind."""
 
     schema_version: Literal[1] = 1
     name: Slug
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     title: Annotated[str, Field(min_length=1, max_length=120)]
-    task: Literal["translation"] = "translation"
-    source: ModalityName
-    target: ModalityName
+    task: Literal["translation", "generation", "radiograph", "classification"]
     network: NetworkCard
     discriminator: NetworkCard | None = None
-    grid: GridCard
-    intensity: IntensityCard
     files: dict[str, FileCard] = {}
     licence: LicenceCard
     training: TrainingCard
     scores: list[ScoreCard] = []
-    domain: DomainCard
     intended_use: Sentence
     limits: list[Sentence] = []
+
+
+class TranslationCard(Card):
+    """A network that turns the slices of one contrast into those of another.
+
+    Attributes:
+        inverse: Name of the package that goes the other way, if there is one.
+    """
+
+    task: Literal["translation"] = "translation"
+    source: ModalityName
+    target: ModalityName
+    inverse: Slug | None = None
+    grid: GridCard
+    intensity: IntensityCard
+    domain: DomainCard
+
+
+class GenerationCard(Card):
+    """A network that makes pictures of one contrast from random numbers, (n, latent) to (n, 1, size, size)."""
+
+    task: Literal["generation"] = "generation"
+    target: ModalityName
+    picture: PictureCard
+
+
+class RadiographCard(Card):
+    """A network that makes chest X-rays from random numbers (n, latent) and a report's features (n, features)."""
+
+    task: Literal["radiograph"] = "radiograph"
+    target: Literal["CXR"] = "CXR"
+    picture: PictureCard
+    text: TextCard
+
+
+class ClassificationCard(Card):
+    """A network that tells what a picture shows, (n, 1, size, size) to one logit per class.
+
+    Attributes:
+        classes: Names of the classes in the order of the logits.
+        multi_label: Whether a picture may show several (sigmoid) or exactly one (softmax).
+    """
+
+    task: Literal["classification"] = "classification"
+    discriminator: None = None
+    source: ModalityName
+    picture: PictureCard
+    classes: Annotated[list[Annotated[str, Field(min_length=1, max_length=80)]], Field(min_length=1, max_length=1000)]
+    multi_label: bool = False
+
+    @model_validator(mode="after")
+    def _different(self) -> "ClassificationCard":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must differ from each other")
+        if len(self.classes) == 1 and not self.multi_label:
+            raise ValueError("a single class says nothing unless multi_label is true")
+        return self
+
+
+AnyCard = TranslationCard | GenerationCard | RadiographCard | ClassificationCard
+_KINDS: dict[str, type[AnyCard]] = {
+    "translation": TranslationCard,
+    "generation": GenerationCard,
+    "radiograph": RadiographCard,
+    "classification": ClassificationCard,
+}
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,8 +243,8 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not allowed")
 
 
-def parse_card(text: str, where: str) -> Card:
-    """Validate the text of a `model.json`.
+def parse_card(text: str, where: str) -> AnyCard:
+    """Validate the text of a `model.json`; a card that names no task is a translation's.
 
     Args:
         text: JSON.
@@ -165,8 +257,14 @@ def parse_card(text: str, where: str) -> Card:
         data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise PackageError(f'model.json of "{where}" is not valid JSON ({error}); get the package again.') from None
+    task = data.get("task", "translation") if isinstance(data, dict) else "translation"
+    if not isinstance(task, str) or task not in _KINDS:
+        raise PackageError(
+            f'model.json of "{where}" is wrong at task: it is none of {", ".join(_KINDS)}; '
+            "get the package again, or a newer MRITranslate."
+        )
     try:
-        return Card.model_validate(data)
+        return _KINDS[task].model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -134,12 +134,12 @@ def translate(
     facts = {
         "output": str(output),
         "model": package.card.name,
-        "modality": package.card.target,
+        "modality": package.translation_card().target,
         "warnings": result.warnings,
         "provenance": result.provenance,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    _report(facts, as_json, f"Synthetic {package.card.target} of {image.name}: {output}")
+    _report(facts, as_json, f"Synthetic {package.translation_card().target} of {image.name}: {output}")
 
 
 @app.command()

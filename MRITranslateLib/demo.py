@@ -101,10 +101,9 @@ def run(
     started = time.perf_counter()
     packages = [load_package(name) for name in models]
     for package in packages:
-        if package.card.source != "T1":
-            raise InputError(
-                f'The demonstration starts from T1; "{package.card.name}" starts from {package.card.source}.'
-            )
+        card = package.translation_card()
+        if card.source != "T1":
+            raise InputError(f'The demonstration starts from T1; "{card.name}" starts from {card.source}.')
     out = output_folder(folder)
     steps = 2 + 2 * len(packages)
     done = 0
@@ -128,7 +127,7 @@ def run(
     save(head.t1, "t1")
     rows, warnings = [], []
     for package in packages:
-        name, target = package.card.name, package.card.target
+        name, target = package.card.name, package.translation_card().target
         stage(f"Translating T1 to {target}")
         result = translate(head.t1, package, device=device)
         truth = getattr(head, target.lower())

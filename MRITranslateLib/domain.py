@@ -3,7 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from .card import Card
+from .card import TranslationCard
 from .errors import InputError
 from .geometry import patient_extent
 from .intensity import Normaliser, foreground
@@ -26,7 +26,7 @@ def looks_like_ct(image: sitk.Image) -> bool:
     return bool(-4096 <= low < -200 and np.mean(values < -200) > 0.02 and np.percentile(values, 2) < _AIR_HU)
 
 
-def check_domain(image: sitk.Image, card: Card) -> list[str]:
+def check_domain(image: sitk.Image, card: TranslationCard) -> list[str]:
     """Compare an image with the model's training data before any work is done.
 
     Returns:
@@ -76,7 +76,7 @@ def foreground_quantiles(array: np.ndarray) -> dict[str, float]:
     return {f"p{q}": float(np.percentile(tissue, q)) for q in (10, 50, 90, 99)}
 
 
-def check_intensity(array: np.ndarray, normaliser: Normaliser, card: Card) -> list[str]:
+def check_intensity(array: np.ndarray, normaliser: Normaliser, card: TranslationCard) -> list[str]:
     """Compare the normalised input's intensity shape with the training data's; one warning at most."""
     seen = foreground_quantiles(array)
     off = []

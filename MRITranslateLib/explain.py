@@ -117,9 +117,10 @@ def explain(
     """
     check_volume(image)
     chosen = pick_device(device)
-    warnings = check_domain(image, package.card)
-    preparation = Preparation(image, package.card)
-    warnings += check_intensity(preparation.array, preparation.source, package.card)
+    card = package.translation_card()
+    warnings = check_domain(image, card)
+    preparation = Preparation(image, card)
+    warnings += check_intensity(preparation.array, preparation.source, card)
     question = _question(target, preparation, image)
     explainer = _Explainer(preparation, package, question, method, layer, chosen)
     if method == "eigencam":

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from . import catalog, networks, tensors
-from .card import Card, FileCard, NetworkCard, parse_card
+from .card import AnyCard, FileCard, NetworkCard, TranslationCard, parse_card
 from .errors import InputError, PackageError
 
 WEIGHTS = "weights.safetensors"
@@ -48,6 +48,18 @@ class Package:
         for name, shapes in self._shapes.items():
             file = self.card.files[name]
             tensors.check_file(self.folder / name, file.bytes, file.sha256, shapes, self.card.name)
+
+    def translation_card(self) -> TranslationCard:
+        """The card of a package that translates.
+
+        Raises:
+            InputError: The package does something else.
+        """
+        if isinstance(self.card, TranslationCard):
+            return self.card
+        raise InputError(
+            f'"{self.card.name}" does not translate volumes, its task is {self.card.task}; choose a translation model.'
+        )
 
     @property
     def weights_sha256(self) -> str:
@@ -129,7 +141,7 @@ def load_package(name_or_folder: str | os.PathLike[str]) -> Package:
 
 def write_package(
     folder: str | os.PathLike[str],
-    card: Card,
+    card: AnyCard,
     weights: Mapping[str, Mapping[str, torch.Tensor]],
     licence_text: str,
     readme: str,
@@ -214,7 +226,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _read_card(folder: Path) -> Card:
+def _read_card(folder: Path) -> AnyCard:
     """Read, validate and cross-check `model.json`."""
     where = folder.name
     text = catalog.read_card_text(folder)
@@ -259,12 +271,13 @@ def _build(card: NetworkCard, where: str) -> nn.Module:
     return network
 
 
-def _shapes(card: Card) -> dict[str, tensors.Shapes]:
+def _shapes(card: AnyCard) -> dict[str, tensors.Shapes]:
     """For each weights file of a card the names and shapes that its network gives it.
 
     Raises:
         PackageError: As `_build`, or a network does not take the slices that the card's grid gives, or answer in kind.
     """
+    assert isinstance(card, TranslationCard)
     multiple = card.grid.size_multiple
     size = -(-_PROBE_PIXELS // multiple) * multiple
     shapes = {}
@@ -298,7 +311,7 @@ def _probe(network: str, where: str, channels: int, size: int) -> tuple[tensors.
     return {name: tuple(tensor.shape) for name, tensor in floating.items()}, answer
 
 
-def _parts(card: Card) -> dict[str, NetworkCard]:
+def _parts(card: AnyCard) -> dict[str, NetworkCard]:
     """The networks of a card by the file of their weights."""
     parts = {WEIGHTS: card.network}
     if card.discriminator is not None:

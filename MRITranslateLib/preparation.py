@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from . import intensity
-from .card import Card
+from .card import TranslationCard
 from .geometry import ModelGrid
 from .modality import modality
 from .volume import check_volume, same_grid
@@ -30,7 +30,7 @@ class Preparation:
         InputError: The image is not usable (see `check_volume`) or its tissue has no positive intensity.
     """
 
-    def __init__(self, image: sitk.Image, card: Card, mask: sitk.Image | None = None) -> None:
+    def __init__(self, image: sitk.Image, card: TranslationCard, mask: sitk.Image | None = None) -> None:
         check_volume(image)
         self.card = card
         self.grid = ModelGrid(image, card.grid)

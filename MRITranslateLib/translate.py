@@ -13,7 +13,6 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from .card import Card
 from .domain import check_domain, check_intensity
 from .errors import Cancelled, InputError, OutOfMemory
 from .modality import modality
@@ -97,14 +96,15 @@ def translate(
     """
     check_volume(image)
     chosen = pick_device(device)
-    warnings = check_domain(image, package.card)
-    if planes is not None and list(planes) != [package.card.grid.plane]:
-        raise InputError(f"{package.card.name} was trained on {package.card.grid.plane} slices only; leave planes out.")
+    card = package.translation_card()
+    warnings = check_domain(image, card)
+    if planes is not None and list(planes) != [card.grid.plane]:
+        raise InputError(f"{card.name} was trained on {card.grid.plane} slices only; leave planes out.")
     if mask is not None:
         _check_mask(mask, image)
     _tell(progress, 0.0, "Preparing", 0, 1)
-    preparation = Preparation(image, package.card, mask)
-    warnings += check_intensity(preparation.array, preparation.source, package.card)
+    preparation = Preparation(image, card, mask)
+    warnings += check_intensity(preparation.array, preparation.source, card)
 
     def run(prepared: Preparation, number: int, runs: int) -> np.ndarray:
         part = _part(progress, number / runs, 1 / runs)
@@ -119,7 +119,7 @@ def translate(
         raise InputError("The model answered with values that are not finite; verify the model package.")
     synthetic = preparation.restore(output)
     if mask is not None:
-        outside = sitk.Cast(mask == 0, sitk.sitkFloat32) * modality(package.card.target).background
+        outside = sitk.Cast(mask == 0, sitk.sitkFloat32) * modality(card.target).background
         synthetic = sitk.Mask(synthetic, mask != 0) + outside
     _tell(progress, 1.0, "Done", preparation.slices, preparation.slices)
     restored = None if deviation is None else preparation.restore_spread(deviation)
@@ -215,7 +215,7 @@ def _tell(progress: Progress | None, fraction: float, stage: str, done: int, tot
 
 def provenance(package: Package, device: str) -> dict[str, str]:
     """Who made this, from what: strings for node attributes and sidecar files."""
-    card: Card = package.card
+    card = package.translation_card()
     return {
         "model": card.name,
         "version": card.version,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MRITranslateLib.card import Card, DomainCard, ScoreCard, TrainingCard
+from MRITranslateLib.card import DomainCard, ScoreCard, TrainingCard, TranslationCard
 from MRITranslateLib.domain import foreground_quantiles
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import evaluate
@@ -27,7 +27,7 @@ _PROTOCOL = ("protocol", "data_range", "mask", "scaling", "window")
 _SOFTWARE = ("torch", "monai", "lightning", "SimpleITK", "numpy")
 
 
-def draft_card(config: Pix2PixConfig) -> Card:
+def draft_card(config: Pix2PixConfig) -> TranslationCard:
     """The card before training: what prepares the data, without facts and scores.
 
     Raises:
@@ -36,7 +36,7 @@ def draft_card(config: Pix2PixConfig) -> Card:
     package = config.package
     loss = config.loss
     try:
-        return Card(
+        return TranslationCard(
             name=package.name,
             version=package.version,
             title=package.title,
@@ -91,7 +91,7 @@ def measure_scores(config: Pix2PixConfig, package: Package) -> list[ScoreCard]:
         return "phantom" if is_phantom(subject) else subject.partition("_")[0]
 
     scores = []
-    card = package.card
+    card = package.translation_card()
     for name, group in groupby(sorted(config.data.test, key=family), key=family):
         subjects = list(group)
         tables, protocol = [], ""
@@ -154,7 +154,7 @@ def _held_out(config: Pix2PixConfig) -> list[ScoreCard]:
     return [score.model_copy(update={"protocol": note + score.protocol}) for score in split.scores]
 
 
-def _readme(card: Card) -> str:
+def _readme(card: TranslationCard) -> str:
     lines = [f"# {card.title}", "", card.intended_use, "", "Research tool. Not for diagnosis.", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     lines += ["", "## Training", "", card.training.data, f"Subjects: {', '.join(card.training.subjects)}.", ""]

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from MRITranslateLib import networks
-from MRITranslateLib.card import Card
+from MRITranslateLib.card import TranslationCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
 
@@ -42,7 +42,7 @@ class Run:
     """All that a pix2pix run consists of; `state` is what a checkpoint holds."""
 
     config: Pix2PixConfig
-    card: Card
+    card: TranslationCard
     fabric: Fabric
     folder: RunFolder
     train: list[PreparedPair]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from MRITranslateLib.card import Card
+from MRITranslateLib.card import TranslationCard
 
 from .data.pairs import PreparedPair
 
@@ -14,7 +14,7 @@ _BATCH = 8
 
 
 def validate(
-    network: nn.Module, pairs: Sequence[PreparedPair], card: Card, device: torch.device
+    network: nn.Module, pairs: Sequence[PreparedPair], card: TranslationCard, device: torch.device
 ) -> tuple[dict[str, float], np.ndarray]:
     """Translate whole subjects and compare.
 

@@ -60,7 +60,7 @@ class Jobs:
         made = translate(image, package, device=device, mask=mask, progress=progress, cancel=cancel)
         return {
             "image": self._send(made.image),
-            "modality": package.card.target,
+            "modality": package.translation_card().target,
             "warnings": list(made.warnings),
             "provenance": dict(made.provenance),
         }

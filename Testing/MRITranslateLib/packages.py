@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from MRITranslateLib import networks
-from MRITranslateLib.card import Card, parse_card
+from MRITranslateLib.card import TranslationCard, parse_card
 from MRITranslateLib.package import write_package
 
 State = dict[str, torch.Tensor]
@@ -46,9 +46,11 @@ CARD: dict[str, Any] = {
 }
 
 
-def card(**changes: Any) -> Card:
+def card(**changes: Any) -> TranslationCard:
     """The card above with some top-level entries replaced."""
-    return parse_card(json.dumps({**CARD, **changes}), "tiny")
+    made = parse_card(json.dumps({**CARD, **changes}), "tiny")
+    assert isinstance(made, TranslationCard)
+    return made
 
 
 def random_state(name: str, parameters: dict[str, Any], seed: int = 1) -> State:

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MRITranslateLib import intensity
-from MRITranslateLib.card import Card
+from MRITranslateLib.card import TranslationCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.geometry import patient_extent
 from MRITranslateLib.phantom import phantom
@@ -94,7 +94,7 @@ def load_pair(data: DataConfig, source: str, target: str, subject: str) -> Pair:
     return Pair(subject, images[0], images[1])
 
 
-def prepare_pair(pair: Pair, card: Card) -> PreparedPair:
+def prepare_pair(pair: Pair, card: TranslationCard) -> PreparedPair:
     """Bring both images to the model's grid and to network units, the source exactly as `translate` will."""
     preparation = Preparation(pair.source, card)
     truth = sitk.GetArrayViewFromImage(pair.target)
@@ -112,7 +112,7 @@ def prepare_pair(pair: Pair, card: Card) -> PreparedPair:
 
 
 def prepare_all(
-    data: DataConfig, card: Card, subjects: Sequence[str], done: Callable[[str], None] = lambda subject: None
+    data: DataConfig, card: TranslationCard, subjects: Sequence[str], done: Callable[[str], None] = lambda subject: None
 ) -> list[PreparedPair]:
     """Prepare many subjects, from the cache where the same preparation was made before.
 
@@ -134,7 +134,7 @@ def prepare_all(
     return prepared
 
 
-def _cache_file(data: DataConfig, card: Card, subject: str) -> Path | None:
+def _cache_file(data: DataConfig, card: TranslationCard, subject: str) -> Path | None:
     if data.cache is None:
         return None
     parts = (
