@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import PackageError
 from .attention import AttentionUNet
+from .dcgan import DCGANDiscriminator, DCGANGenerator
 from .patchgan import PatchGAN
 from .pix2pix import Pix2PixUNet
 from .resnet import ResidualUNet, ResNet9
@@ -23,6 +24,8 @@ _REGISTRY: dict[str, type[nn.Module]] = {
     "residual_unet": ResidualUNet,
     "resnet9": ResNet9,
     "patchgan": PatchGAN,
+    "dcgan_generator": DCGANGenerator,
+    "dcgan_discriminator": DCGANDiscriminator,
 }
 _MOST_PARAMETERS = 500_000_000
 _WIDEST = 4096

@@ -6,6 +6,7 @@ from torch import nn
 
 from MRITranslateLib import networks
 from MRITranslateLib.errors import PackageError
+from MRITranslateLib.package import load_package
 
 SMALL = {
     "pix2pix_unet": {"channels": [8, 16, 16], "head": 8},
@@ -27,6 +28,62 @@ def test_a_generator_keeps_the_slice_size(name, context, norm, output):
         answer = network(torch.randn(2, context, 32, 48))
     assert answer.shape == (2, 1, 32, 48)
     assert output == "linear" or answer.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+def test_every_architecture_has_a_form_for_volumes(name, norm):
+    judge = name == "patchgan"
+    network = networks.build(name, SMALL[name] | {"norm": norm, "dimensions": 3})
+    answer = network(torch.randn(2, 2 if judge else 1, 24, 32, 40))
+    assert answer.shape == ((2, 1, 1, 2, 3) if judge else (2, 1, 24, 32, 40))
+    answer.square().mean().backward()
+    assert [key for key, weight in network.named_parameters() if weight.grad is None] == []
+    flat = networks.build(name, SMALL[name] | {"norm": norm}).state_dict()
+    deep = network.state_dict()
+    assert list(deep) == list(flat)
+    assert all(deep[key].ndim == 5 for key in flat if flat[key].ndim == 4)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_for_volumes_mixes_slices(name):
+    """What makes it 3-D: a change in one slice reaches its neighbours."""
+    network = networks.build(name, SMALL[name] | {"norm": "none", "dimensions": 3}).eval()
+    volume = torch.randn(1, 1, 16, 16, 16)
+    other = volume.clone()
+    other[0, 0, 8] += 1
+    with torch.inference_mode():
+        changed = (network(other) - network(volume)).abs().amax(dim=(0, 1, 3, 4))
+    assert changed[7] > 0
+    assert changed[9] > 0
+
+
+def test_3d_convolutions_are_initialised_like_the_others():
+    """He: the standard deviation of a kernel is sqrt(2 / (1 + 0.2 ** 2) / inputs); biases are 0."""
+    block = networks.build("resnet9", {"width": 32, "blocks": 1, "dimensions": 3}).get_submodule("down.1.0")
+    assert block.weight.std().item() == pytest.approx((2 / 1.04 / (32 * 27)) ** 0.5, rel=0.05)
+    assert not block.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "expected"),
+    [
+        ("t1_to_ct", "weights", [-0.49216, -0.91162, -0.47818, -0.48311, -0.50375]),
+        ("t1_to_ct", "discriminator", [0.76434, 0.37993, 0.51475, 0.55965, 0.45347]),
+        ("t1_to_t2", "weights", [-0.22768, -0.28581, -0.12694, -0.32792, -0.36831]),
+        ("t1_to_t2", "discriminator", [0.58386, 0.37007, 0.44500, 0.47333, 0.56651]),
+    ],
+)
+def test_shipped_weights_keep_their_answers(model, file, expected):
+    """The numbers of version 0.1.0: changes of the layers must not change what is already trained."""
+    package = load_package(model)
+    wave = torch.linspace(-1, 1, 96)
+    picture = torch.sin(7 * wave)[:, None] * torch.cos(5 * wave)
+    judge = file == "discriminator"
+    network = package.discriminator() if judge else package.generator()
+    with torch.inference_mode():
+        answer = network(picture.expand(1, package.card.grid.context + judge, -1, -1)).flatten()
+    torch.testing.assert_close(answer[:: len(answer) // 5][:5], torch.tensor(expected), rtol=0, atol=1e-4)
 
 
 def test_the_patchgan_of_three_layers_sees_70_pixels():
@@ -66,7 +123,6 @@ def test_every_weight_takes_part(name):
 
 def test_the_paper_sizes():
     """Parameters in millions as published or as computed for the references."""
-    assert networks.names() == ["attention_unet", "patchgan", "pix2pix_unet", "residual_unet", "resnet9"]
     with torch.device("meta"):
         count = {
             name: sum(p.numel() for p in networks.build(name, {}).parameters()) / 1e6
@@ -87,6 +143,7 @@ def test_the_paper_sizes():
         ("resnet9", {"width": -4}, 'parameter "width"'),
         ("resnet9", {"width": True}, 'parameter "width"'),
         ("resnet9", {"norm": "layer"}, "norm must be one of"),
+        ("resnet9", {"dimensions": 4}, "dimensions must be 2 or 3"),
         ("resnet9", {"width": 4096, "blocks": 64}, "more than 500,000,000"),
         ("pix2pix_unet", {"channels": []}, 'parameter "channels"'),
         ("pix2pix_unet", {"channels": [4096] * 12}, "more than 500,000,000"),
