@@ -3,18 +3,18 @@
 import torch
 from torch import nn
 
-from .layers import ConvBlock, ResizeConv, initialise, output_activation
+from .layers import ConvBlock, ResizeConv, conv, initialise, max_pool, output_activation
 
 
 class AttentionGate(nn.Module):
-    """Weights a skip by how well it agrees with the coarser decoder signal; (N, C, H, W) to the same shape."""
+    """Weights a skip by how well it agrees with the coarser decoder signal; shape unchanged."""
 
-    def __init__(self, skip: int, gate: int) -> None:
+    def __init__(self, skip: int, gate: int, dimensions: int = 2) -> None:
         super().__init__()
         inner = max(1, skip // 2)
-        self.from_skip = nn.Conv2d(skip, inner, 1)
-        self.from_gate = nn.Conv2d(gate, inner, 1)
-        self.to_weight = nn.Sequential(nn.ReLU(), nn.Conv2d(inner, 1, 1), nn.Sigmoid())
+        self.from_skip = conv(dimensions, skip, inner, 1)
+        self.from_gate = conv(dimensions, gate, inner, 1)
+        self.to_weight = nn.Sequential(nn.ReLU(), conv(dimensions, inner, 1, 1), nn.Sigmoid())
 
     def forward(self, skip: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
         return skip * self.to_weight(self.from_skip(skip) + self.from_gate(gate))
@@ -30,6 +30,7 @@ class AttentionUNet(nn.Module):
         channels: Width of each level, full resolution first.
         norm: "instance", "batch" or "none".
         output: "tanh" or "linear".
+        dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
 
     Shapes:
         (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** (len(channels) - 1).
@@ -42,24 +43,26 @@ class AttentionUNet(nn.Module):
         channels: tuple[int, ...] | list[int] = (32, 64, 128, 256, 512),
         norm: str = "instance",
         output: str = "tanh",
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
+        self.pool = max_pool(dimensions)
         self.encoder = nn.ModuleList()
         for before, after in zip([in_channels, *channels[:-1]], channels, strict=True):
-            self.encoder.append(_double(before, after, norm))
+            self.encoder.append(_double(before, after, norm, dimensions))
         self.up, self.gates, self.decoder = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(len(channels) - 2, -1, -1):
-            self.up.append(ResizeConv(channels[level + 1], channels[level], norm))
-            self.gates.append(AttentionGate(channels[level], channels[level]))
-            self.decoder.append(_double(2 * channels[level], channels[level], norm))
+            self.up.append(ResizeConv(channels[level + 1], channels[level], norm, dimensions))
+            self.gates.append(AttentionGate(channels[level], channels[level], dimensions))
+            self.decoder.append(_double(2 * channels[level], channels[level], norm, dimensions))
         self.explain_layer = f"decoder.{len(self.decoder) - 1}"
-        self.head = nn.Sequential(nn.Conv2d(channels[0], out_channels, 1), output_activation(output))
+        self.head = nn.Sequential(conv(dimensions, channels[0], out_channels, 1), output_activation(output))
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         skips: list[torch.Tensor] = []
         for level, block in enumerate(self.encoder):
-            skips.append(block(x if level == 0 else nn.functional.max_pool2d(skips[-1], 2)))
+            skips.append(block(x if level == 0 else self.pool(skips[-1])))
         y = skips.pop()
         for up, gate, block in zip(self.up, self.gates, self.decoder, strict=True):
             y = up(y)
@@ -67,5 +70,8 @@ class AttentionUNet(nn.Module):
         return self.head(y)
 
 
-def _double(before: int, after: int, norm: str) -> nn.Module:
-    return nn.Sequential(ConvBlock(before, after, norm_kind=norm), ConvBlock(after, after, norm_kind=norm))
+def _double(before: int, after: int, norm: str, dimensions: int) -> nn.Module:
+    return nn.Sequential(
+        ConvBlock(before, after, norm_kind=norm, dimensions=dimensions),
+        ConvBlock(after, after, norm_kind=norm, dimensions=dimensions),
+    )

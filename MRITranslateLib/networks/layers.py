@@ -11,7 +11,26 @@ from torch import nn
 NORMS = ("instance", "batch", "none")
 
 
-def norm(kind: str, channels: int) -> nn.Module:
+def conv(
+    dimensions: int,
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
+    padding_mode: str = "zeros",
+) -> nn.Module:
+    """A convolution over slices (2 dimensions) or volumes (3)."""
+    cls = _of(dimensions, nn.Conv2d, nn.Conv3d)
+    return cls(in_channels, out_channels, kernel, stride, padding, padding_mode=padding_mode)
+
+
+def max_pool(dimensions: int) -> nn.Module:
+    """Halves every axis by the largest value of each pair."""
+    return _of(dimensions, nn.MaxPool2d, nn.MaxPool3d)(2)
+
+
+def norm(kind: str, channels: int, dimensions: int = 2) -> nn.Module:
     """A normalisation layer.
 
     Instance normalisation (Ulyanov et al. 2016) is written as GroupNorm with one channel a group: the same function,
@@ -20,10 +39,16 @@ def norm(kind: str, channels: int) -> nn.Module:
     if kind == "instance":
         return nn.GroupNorm(channels, channels)
     if kind == "batch":
-        return nn.BatchNorm2d(channels)
+        return _of(dimensions, nn.BatchNorm2d, nn.BatchNorm3d)(channels)
     if kind == "none":
         return nn.Identity()
     raise ValueError(f"norm must be one of {', '.join(NORMS)}")
+
+
+def _of(dimensions: int, flat: type[nn.Module], deep: type[nn.Module]) -> Callable[..., nn.Module]:
+    if dimensions not in (2, 3):
+        raise ValueError("dimensions must be 2 or 3")
+    return flat if dimensions == 2 else deep
 
 
 def output_activation(kind: str) -> nn.Module:
@@ -36,7 +61,7 @@ def output_activation(kind: str) -> nn.Module:
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, normalisation, activation; (N, in, H, W) to (N, out, H/stride, W/stride)."""
+    """Convolution, normalisation, activation; (N, in, H, W) to (N, out, H/stride, W/stride), or the same in 3-D."""
 
     def __init__(
         self,
@@ -46,9 +71,11 @@ class ConvBlock(nn.Sequential):
         stride: int = 1,
         norm_kind: str = "instance",
         activation: Callable[[], nn.Module] = nn.ReLU,
+        dimensions: int = 2,
     ) -> None:
         super().__init__(
-            nn.Conv2d(
+            conv(
+                dimensions,
                 in_channels,
                 out_channels,
                 kernel,
@@ -56,7 +83,7 @@ class ConvBlock(nn.Sequential):
                 padding=(kernel - 1) // 2,
                 padding_mode="replicate" if kernel == 7 else "zeros",
             ),
-            norm(norm_kind, out_channels),
+            norm(norm_kind, out_channels, dimensions),
             activation(),
         )
 
@@ -67,9 +94,9 @@ class ResizeConv(nn.Module):
     Free of the checkerboard of transposed convolutions (Odena et al., Distill 2016).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm_kind: str = "instance") -> None:
+    def __init__(self, in_channels: int, out_channels: int, norm_kind: str = "instance", dimensions: int = 2) -> None:
         super().__init__()
-        self.block = ConvBlock(in_channels, out_channels, norm_kind=norm_kind)
+        self.block = ConvBlock(in_channels, out_channels, norm_kind=norm_kind, dimensions=dimensions)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.block(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
@@ -83,7 +110,7 @@ def leaky_relu() -> nn.Module:
 def initialise(network: nn.Module) -> None:
     """He initialisation for every convolution, so that networks without normalisation train too."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .layers import ConvBlock, initialise, leaky_relu
+from .layers import ConvBlock, conv, initialise, leaky_relu
 
 
 class PatchGAN(nn.Module):
@@ -17,22 +17,26 @@ class PatchGAN(nn.Module):
         width: Channels of the first layer (64 in the paper).
         layers: Strided layers (3 gives the 70 x 70 receptive field).
         norm: "instance", "batch" or "none".
+        dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
 
     Shapes:
         (N, in_channels, H, W) to (N, 1, H / 2**layers - 2, W / 2**layers - 2).
     """
 
-    def __init__(self, in_channels: int = 2, width: int = 64, layers: int = 3, norm: str = "instance") -> None:
+    def __init__(
+        self, in_channels: int = 2, width: int = 64, layers: int = 3, norm: str = "instance", dimensions: int = 2
+    ) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [ConvBlock(in_channels, width, 4, 2, "none", leaky_relu)]
+        blocks: list[nn.Module] = [ConvBlock(in_channels, width, 4, 2, "none", leaky_relu, dimensions)]
         channels = width
         for layer in range(1, layers + 1):
             wider = min(2 * channels, 8 * width)
-            blocks.append(ConvBlock(channels, wider, 4, 2 if layer < layers else 1, norm, leaky_relu))
+            stride = 2 if layer < layers else 1
+            blocks.append(ConvBlock(channels, wider, 4, stride, norm, leaky_relu, dimensions))
             channels = wider
         self.layers = nn.Sequential(*blocks)
         self.explain_layer = f"layers.{len(blocks) - 1}"
-        self.head = nn.Conv2d(channels, 1, 4, padding=1)
+        self.head = conv(dimensions, channels, 1, 4, padding=1)
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

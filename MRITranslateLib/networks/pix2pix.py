@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, output_activation
+from .layers import ConvBlock, ResizeConv, conv, initialise, leaky_relu, output_activation
 
 
 class Pix2PixUNet(nn.Module):
@@ -23,6 +23,7 @@ class Pix2PixUNet(nn.Module):
         norm: "instance", "batch" or "none".
         dropout: Probability in the two deepest decoder levels (0.5 in the paper).
         output: "tanh" or "linear".
+        dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
 
     Shapes:
         (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** len(channels).
@@ -37,25 +38,27 @@ class Pix2PixUNet(nn.Module):
         norm: str = "instance",
         dropout: float = 0.0,
         output: str = "tanh",
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
-        self.stem = ConvBlock(in_channels, head, norm_kind="none", activation=leaky_relu)
+        self.stem = ConvBlock(in_channels, head, norm_kind="none", activation=leaky_relu, dimensions=dimensions)
         widths = [in_channels, *channels]
         self.encoder = nn.ModuleList()
         for level, (before, after) in enumerate(pairwise(widths)):
             outermost_or_deepest = level in (0, len(channels) - 1)  # 1x1 maps have no instance statistics
-            self.encoder.append(ConvBlock(before, after, 4, 2, "none" if outermost_or_deepest else norm, leaky_relu))
+            kind = "none" if outermost_or_deepest else norm
+            self.encoder.append(ConvBlock(before, after, 4, 2, kind, leaky_relu, dimensions))
         self.decoder = nn.ModuleList()
         below = channels[-1]
         for level in range(len(channels) - 2, -1, -1):
-            self.decoder.append(ResizeConv(below, channels[level], norm))
+            self.decoder.append(ResizeConv(below, channels[level], norm, dimensions))
             below = 2 * channels[level]
-        self.decoder.append(ResizeConv(below, head, "none"))
+        self.decoder.append(ResizeConv(below, head, "none", dimensions))
         self.explain_layer = f"decoder.{max(0, len(self.decoder) - 2)}"
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Sequential(
-            ConvBlock(2 * head, head, norm_kind="none", activation=leaky_relu),
-            nn.Conv2d(head, out_channels, 3, padding=1),
+            ConvBlock(2 * head, head, norm_kind="none", activation=leaky_relu, dimensions=dimensions),
+            conv(dimensions, head, out_channels, 3, padding=1),
             output_activation(output),
         )
         initialise(self)

@@ -3,24 +3,24 @@
 import torch
 from torch import nn
 
-from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, output_activation
+from .layers import ConvBlock, ResizeConv, conv, initialise, leaky_relu, output_activation
 from .layers import norm as norm_layer
 
 
-def _two_convolutions(channels: int, norm: str) -> nn.Sequential:
+def _two_convolutions(channels: int, norm: str, dimensions: int) -> nn.Sequential:
     return nn.Sequential(
-        ConvBlock(channels, channels, norm_kind=norm),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        norm_layer(norm, channels),
+        ConvBlock(channels, channels, norm_kind=norm, dimensions=dimensions),
+        conv(dimensions, channels, channels, 3, padding=1),
+        norm_layer(norm, channels, dimensions),
     )
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to their input; shape unchanged."""
 
-    def __init__(self, channels: int, norm: str) -> None:
+    def __init__(self, channels: int, norm: str, dimensions: int = 2) -> None:
         super().__init__()
-        self.block = _two_convolutions(channels, norm)
+        self.block = _two_convolutions(channels, norm, dimensions)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.block(x)
@@ -35,6 +35,7 @@ class ResNet9(nn.Module):
         blocks: Residual blocks (9 for 256 pixels).
         norm: "instance", "batch" or "none".
         output: "tanh" or "linear".
+        dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
 
     Shapes:
         (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 4.
@@ -48,18 +49,21 @@ class ResNet9(nn.Module):
         blocks: int = 9,
         norm: str = "instance",
         output: str = "tanh",
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         self.down = nn.Sequential(
-            ConvBlock(in_channels, width, 7, norm_kind=norm),
-            ConvBlock(width, 2 * width, 3, 2, norm),
-            ConvBlock(2 * width, 4 * width, 3, 2, norm),
+            ConvBlock(in_channels, width, 7, norm_kind=norm, dimensions=dimensions),
+            ConvBlock(width, 2 * width, 3, 2, norm, dimensions=dimensions),
+            ConvBlock(2 * width, 4 * width, 3, 2, norm, dimensions=dimensions),
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(4 * width, norm) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * width, norm, dimensions) for _ in range(blocks)))
         self.explain_layer = f"blocks.{blocks - 1}"
-        self.up = nn.Sequential(ResizeConv(4 * width, 2 * width, norm), ResizeConv(2 * width, width, norm))
+        self.up = nn.Sequential(
+            ResizeConv(4 * width, 2 * width, norm, dimensions), ResizeConv(2 * width, width, norm, dimensions)
+        )
         self.head = nn.Sequential(
-            nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="replicate"), output_activation(output)
+            conv(dimensions, width, out_channels, 7, padding=3, padding_mode="replicate"), output_activation(output)
         )
         initialise(self)
 
@@ -68,11 +72,11 @@ class ResNet9(nn.Module):
 
 
 class ConcatenatingBlock(nn.Module):
-    """Residual block whose second convolution is concatenated with its input: (N, C, H, W) to (N, 2C, H, W)."""
+    """Residual block whose second convolution is concatenated with its input: (N, C, ...) to (N, 2C, ...)."""
 
-    def __init__(self, channels: int, norm: str) -> None:
+    def __init__(self, channels: int, norm: str, dimensions: int = 2) -> None:
         super().__init__()
-        self.block = _two_convolutions(channels, norm)
+        self.block = _two_convolutions(channels, norm, dimensions)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, self.block(x)], dim=1)
@@ -88,6 +92,7 @@ class ResidualUNet(nn.Module):
         blocks: Residual blocks at the bottom; each doubles its channels and a 1x1 convolution halves them again.
         norm: "instance", "batch" or "none".
         output: "tanh" or "linear".
+        dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
 
     Shapes:
         (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** len(channels).
@@ -101,28 +106,29 @@ class ResidualUNet(nn.Module):
         blocks: int = 3,
         norm: str = "instance",
         output: str = "tanh",
+        dimensions: int = 2,
     ) -> None:
         super().__init__()
         self.down = nn.ModuleList(
-            ConvBlock(before, after, 4, 2, "none" if level == 0 else norm, leaky_relu)
+            ConvBlock(before, after, 4, 2, "none" if level == 0 else norm, leaky_relu, dimensions)
             for level, (before, after) in enumerate(zip([in_channels, *channels[:-1]], channels, strict=True))
         )
         deepest = channels[-1]
         self.blocks = nn.Sequential(
             *(
-                nn.Sequential(ConcatenatingBlock(deepest, norm), nn.Conv2d(2 * deepest, deepest, 1))
+                nn.Sequential(ConcatenatingBlock(deepest, norm, dimensions), conv(dimensions, 2 * deepest, deepest, 1))
                 for _ in range(blocks)
             )
         )
         self.up = nn.ModuleList()
         below = deepest
         for level in range(len(channels) - 2, -1, -1):
-            self.up.append(ResizeConv(below, channels[level], norm))
+            self.up.append(ResizeConv(below, channels[level], norm, dimensions))
             below = 2 * channels[level]
-        self.up.append(ResizeConv(below, channels[0], norm))
+        self.up.append(ResizeConv(below, channels[0], norm, dimensions))
         self.explain_layer = f"up.{max(0, len(self.up) - 2)}"
         self.head = nn.Sequential(
-            nn.Conv2d(channels[0] + in_channels, out_channels, 3, padding=1), output_activation(output)
+            conv(dimensions, channels[0] + in_channels, out_channels, 3, padding=1), output_activation(output)
         )
         initialise(self)
 
