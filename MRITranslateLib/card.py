@@ -4,6 +4,7 @@ Lengths are millimetres, axes are those of the LPS patient coordinate system.
 """
 
 import json
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,9 +16,13 @@ Sentence = Annotated[str, Field(min_length=1, max_length=4000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Parameter = bool | int | float | str | list[int] | None
 Range = tuple[float, float]
+Spacing = Annotated[float, Field(ge=0.05, le=20)]
+WindowSize = Annotated[int, Field(ge=1, le=1024)]
 ModalityName = Literal["T1", "T2", "FLAIR", "PD", "CT", "CXR"]
 PLANE_AXES = {"axial": 2, "coronal": 1, "sagittal": 0}
 """For each plane the LPS axis (x, y, z = 0, 1, 2) along which slices are stacked."""
+
+_MOST_VOXELS = 2**24
 
 
 class _Part(BaseModel):
@@ -32,24 +37,42 @@ class NetworkCard(_Part):
 
 
 class GridCard(_Part):
-    """The grid a network sees: slices of `plane`, resampled in plane only, stacked as the scanner stacked them.
+    """The grid a network sees: slices of `plane`, resampled in plane only and stacked as the scanner stacked them, or
+    volumes of such slices, resampled along the slice axis too.
 
     Attributes:
+        dimensions: 2 for a network of slices, 3 for one of volumes.
         spacing_mm: In-plane pixel spacing (row direction, column direction).
-        context: Odd number of neighbouring slices given as channels; 1 is plain 2-D.
-        size_multiple: Rows and columns are padded to a multiple of this.
+        slice_spacing_mm: 3-D only: distance of the slices.
+        context: Odd number of neighbouring slices given as channels; 1 is plain 2-D. Always 1 in 3-D.
+        size_multiple: Rows and columns, in 3-D slices too, are padded to a multiple of this.
+        patch: 3-D only: slices, rows and columns of a training window, which is also the window of inference.
     """
 
-    dimensions: Literal[2] = 2
+    dimensions: Literal[2, 3] = 2
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
-    spacing_mm: tuple[Annotated[float, Field(ge=0.05, le=20)], Annotated[float, Field(ge=0.05, le=20)]] = (1.0, 1.0)
+    spacing_mm: tuple[Spacing, Spacing] = (1.0, 1.0)
+    slice_spacing_mm: Spacing | None = None
     context: Annotated[int, Field(ge=1, le=15)] = 1
     size_multiple: Annotated[int, Field(ge=1, le=256)] = 32
+    patch: tuple[WindowSize, WindowSize, WindowSize] | None = None
 
     @model_validator(mode="after")
-    def _odd(self) -> "GridCard":
+    def _consistent(self) -> "GridCard":
         if self.context % 2 == 0:
             raise ValueError("context must be odd")
+        if self.dimensions == 2:
+            if self.slice_spacing_mm is not None or self.patch is not None:
+                raise ValueError("slice_spacing_mm and patch are for volumes; leave them out or set dimensions to 3")
+            return self
+        if self.slice_spacing_mm is None or self.patch is None:
+            raise ValueError("with dimensions 3 give slice_spacing_mm and patch (slices, rows, columns)")
+        if self.context != 1:
+            raise ValueError("context must be 1 with dimensions 3; the network sees neighbouring slices anyway")
+        if any(extent % self.size_multiple for extent in self.patch):
+            raise ValueError(f"patch must be multiples of size_multiple, {self.size_multiple}")
+        if prod(self.patch) > _MOST_VOXELS:
+            raise ValueError(f"patch must hold at most {_MOST_VOXELS:,} voxels")
         return self
 
 

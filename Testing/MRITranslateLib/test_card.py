@@ -9,12 +9,12 @@ from MRITranslateLib.card import ModalityName, parse_card
 from MRITranslateLib.errors import PackageError
 from MRITranslateLib.modality import MODALITIES
 
-from .packages import CARD
+from .packages import CARD, card
 
 
 def test_a_card_survives_its_own_json():
-    card = parse_card(json.dumps(CARD), "tiny")
-    assert parse_card(card.model_dump_json(), "tiny") == card
+    parsed = parse_card(json.dumps(CARD), "tiny")
+    assert parse_card(parsed.model_dump_json(), "tiny") == parsed
 
 
 def test_cards_know_every_modality():
@@ -48,3 +48,31 @@ def test_errors_name_the_field(change, says):
 def test_text_that_is_no_card(text):
     with pytest.raises(PackageError, match=r"model\.json"):
         parse_card(text, "broken")
+
+
+VOLUMES = {"dimensions": 3, "slice_spacing_mm": 1.5, "patch": [16, 32, 48], "size_multiple": 16}
+
+
+def test_a_grid_of_volumes():
+    grid = card(grid=VOLUMES).grid
+    assert (grid.dimensions, grid.slice_spacing_mm, grid.patch, grid.context) == (3, 1.5, (16, 32, 48), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"slice_spacing_mm": None}, "give slice_spacing_mm and patch"),
+        ({"patch": None}, "give slice_spacing_mm and patch"),
+        ({"context": 3}, "context must be 1 with dimensions 3"),
+        ({"patch": [16, 32, 40]}, "multiples of size_multiple, 16"),
+        ({"patch": [1024, 1024, 512]}, "at most 16,777,216 voxels"),
+        ({"patch": [16, 32]}, "patch"),
+        ({"patch": [0, 16, 16]}, "patch"),
+        ({"slice_spacing_mm": 0}, "slice_spacing_mm"),
+        ({"dimensions": 2}, "are for volumes"),
+        ({"dimensions": 4}, "dimensions"),
+    ],
+)
+def test_a_grid_of_volumes_that_makes_no_sense(changes, says):
+    with pytest.raises(PackageError, match=says):
+        card(grid=VOLUMES | changes)
