@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -19,7 +20,7 @@ from MRITranslateLib.phantom import phantom
 from MRITranslateLib.preparation import Preparation
 from MRITranslateLib.volume import check_volume, read_volume, same_grid
 
-from ..config import DataConfig
+from ..config.data import DataConfig
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,26 @@ class PreparedPair:
     spacing_mm: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class PreparedVolume:
+    """One side of one subject on the model's grid, for unpaired training; float16 to keep many in memory.
+
+    Attributes:
+        subject: Name.
+        array: (slices, rows, columns) in network units.
+        slices: Indices of the slices that hold enough of the patient to learn from.
+        extent_mm, spacing_mm: Of the image along the patient's x, y, z axes.
+    """
+
+    subject: str
+    array: np.ndarray
+    slices: np.ndarray
+    extent_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, float, float]
+
+
+Side = Literal["source", "target"]
+"""Which of the card's two modalities an unpaired image has."""
 _PHANTOM = "phantom-"
 _LEAST_TISSUE = 0.02
 """A slice with a smaller share of target foreground is not trained on."""
@@ -132,6 +153,42 @@ def prepare_all(
         prepared.append(pair)
         done(subject)
     return prepared
+
+
+def prepare_side(
+    data: DataConfig,
+    card: TranslationCard,
+    side: Side,
+    subjects: Sequence[str],
+    done: Callable[[str], None] = lambda subject: None,
+) -> list[PreparedVolume]:
+    """Prepare one side of many subjects, each image on a grid of its own: the engine's preparation of a model that
+    takes this side as its input.
+
+    Raises:
+        InputError: An image is missing or unusable; the sentence names the subject.
+    """
+    prepared = []
+    for subject in subjects:
+        pair = load_pair(data, card.source, card.target, subject)
+        volume = prepare_volume(subject, getattr(pair, side), card, side)
+        if volume.slices.size == 0:
+            raise InputError(f"No slice of {subject} shows enough of the patient; leave the subject out.")
+        prepared.append(volume)
+        done(subject)
+    return prepared
+
+
+def prepare_volume(subject: str, image: sitk.Image, card: TranslationCard, side: Side) -> PreparedVolume:
+    """Bring one image to the model's grid and to network units, as a model with this side as its input does."""
+    if side == "target":
+        swapped = card.intensity.model_copy(update={"source": card.intensity.target})
+        card = card.model_copy(update={"source": card.target, "intensity": swapped})
+    array = Preparation(image, card).array
+    tissue = (array > -0.9).mean(axis=(1, 2))
+    return PreparedVolume(
+        subject, array.astype(np.float16), np.flatnonzero(tissue > _LEAST_TISSUE), *patient_extent(image)
+    )
 
 
 def _cache_file(data: DataConfig, card: TranslationCard, subject: str) -> Path | None:
