@@ -2,9 +2,9 @@
 
 The model's grid keeps the image's own axes: they are only permuted and flipped to the nearest LPS order (an oblique
 scan stays oblique), resampled in plane to the spacing the model was trained at, centred, and padded to a size the
-network accepts. The slice axis is never resampled. Every step is undone exactly, so a result lies on the input's grid,
-voxel for voxel. Array order is (slice, row, column); index order is SimpleITK's (i, j, k); physical space is LPS, in
-millimetres.
+network accepts. For a network of slices the slice axis stays as the scanner made it; for one of volumes it is treated
+as the two others are. Every step is undone exactly, so a result lies on the input's grid, voxel for voxel. Array order
+is (slice, row, column); index order is SimpleITK's (i, j, k); physical space is LPS, in millimetres.
 """
 
 from itertools import permutations
@@ -18,7 +18,7 @@ from .errors import InputError
 _SAME_SPACING = 1e-3
 """Relative difference of spacings below which nothing is resampled, so that a matching image passes untouched."""
 _LARGEST_EXTENT = 4096
-"""More rows or columns than this mean that the spacing in the file is wrong."""
+"""More pixels along a resampled axis than this mean that the spacing in the file is wrong."""
 
 
 def nearest_axes(image: sitk.Image) -> tuple[int, int, int]:
@@ -44,7 +44,7 @@ class ModelGrid:
 
     Args:
         image: 3-D; only its geometry is used.
-        grid: Plane, in-plane spacing and size multiple, from the model's card.
+        grid: Dimensions, plane, spacing and size multiple, from the model's card.
 
     Attributes:
         shape: (slices, rows, columns) of the model's grid, padding included.
@@ -68,19 +68,18 @@ class ModelGrid:
         self._flip = tuple(n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0)
         self._size = [image.GetSize()[axis] for axis in order]
         old = [image.GetSpacing()[axis] for axis in order]
-        row_mm, column_mm = grid.spacing_mm
-        self.spacing_mm = [
-            o if abs(o / n - 1) < _SAME_SPACING else n for o, n in zip(old, (old[0], row_mm, column_mm), strict=True)
-        ]
+        new = [grid.slice_spacing_mm or old[0], *grid.spacing_mm]  # a card of slices has no slice spacing
+        self.spacing_mm = [o if abs(o / n - 1) < _SAME_SPACING else n for o, n in zip(old, new, strict=True)]
         self._scale = [new / o for new, o in zip(self.spacing_mm, old, strict=True)]
         self._inner = [max(1, int(np.ceil(n / s - 1e-6))) for n, s in zip(self._size, self._scale, strict=True)]
-        if max(self._inner[1:]) > _LARGEST_EXTENT:
+        fitted = range(3) if grid.dimensions == 3 else range(1, 3)  # the axes that the card fixes
+        if max(self._inner[axis] for axis in fitted) > _LARGEST_EXTENT:
             raise InputError(
-                f"At {row_mm:g} x {column_mm:g} mm this image would need {self._inner[1]} x {self._inner[2]} "
-                f"pixels a slice; "
+                f"At {_by([new[axis] for axis in fitted])} mm this image would need "
+                f"{_by([self._inner[axis] for axis in fitted])} {'voxels' if len(fitted) == 3 else 'pixels a slice'}; "
                 f"check the voxel spacing in its file ({', '.join(f'{value:g}' for value in image.GetSpacing())} mm)."
             )
-        extra = [0, *(-extent % grid.size_multiple for extent in self._inner[1:])]
+        extra = [-extent % grid.size_multiple if axis in fitted else 0 for axis, extent in enumerate(self._inner)]
         self._pad = [(n // 2, n - n // 2) for n in extra]
         self.shape = tuple(n + e for n, e in zip(self._inner, extra, strict=True))
 
@@ -102,7 +101,7 @@ class ModelGrid:
         """
         array = np.transpose(sitk.GetArrayViewFromImage(image), self._transpose)
         array = np.flip(array, self._flip).astype(np.float32)
-        for axis in (1, 2):
+        for axis in (1, 2, 0):
             array = _resample(array, axis, self._inner[axis], self._scale[axis], interpolator)
         return np.pad(array, self._pad, constant_values=np.float32(background))
 
@@ -116,7 +115,7 @@ class ModelGrid:
             raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {self.shape}")
         inside = tuple(slice(before, before + n) for (before, _), n in zip(self._pad, self._inner, strict=True))
         array = np.asarray(array[inside], dtype=np.float32)
-        for axis in (2, 1):
+        for axis in (0, 2, 1):
             array = _resample(array, axis, self._size[axis], 1 / self._scale[axis], interpolator)
         array = np.transpose(np.flip(array, self._flip), np.argsort(self._transpose))
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))
@@ -138,6 +137,10 @@ class ModelGrid:
         return found[0], found[1], found[2]
 
 
+def _by(numbers: list[float] | list[int]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
+
+
 def _resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:
     """Interpolate along one axis about the common centre; `scale` is the new spacing over the old one."""
     if scale == 1.0:
@@ -148,7 +151,7 @@ def _resample(array: np.ndarray, axis: int, size: int, scale: float, interpolato
 
 
 def _weights(old: int, new: int, scale: float, interpolator: str) -> np.ndarray:
-    """Interpolation as a matrix (new, old): in-plane resampling is separable, so two small products do a whole volume.
+    """Interpolation as a matrix (new, old): resampling is separable, so a small product an axis does a whole volume.
 
     The cubic kernel is Keys' (1981) with a = -1/2. Beyond the border the edge value counts.
     """

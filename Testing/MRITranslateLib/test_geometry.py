@@ -10,6 +10,8 @@ from MRITranslateLib.card import GridCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.geometry import ModelGrid, nearest_axes
 
+VOLUMES = {"dimensions": 3, "slice_spacing_mm": 1.0, "patch": (32, 32, 32)}
+DIMENSIONS = pytest.mark.parametrize("form", [{}, VOLUMES], ids=["slices", "volumes"])
 PLANES = ("axial", "coronal", "sagittal")
 
 
@@ -58,25 +60,30 @@ grids = st.fixed_dictionaries(
 )
 
 
+@DIMENSIONS
 @settings(max_examples=60, deadline=None)
-@given(grids)
-def test_every_grid_comes_back_exactly(case):
+@given(case=grids)
+def test_every_grid_comes_back_exactly(form, case):
     direction = rotation(case["angles"]) @ np.diag([-1 if case["mirror"] else 1, 1, 1])
     image = smooth_image(case["size"], case["spacing"], direction)
-    grid = ModelGrid(image, GridCard(plane=case["plane"], spacing_mm=(1.0, 1.0), size_multiple=8))
+    grid = ModelGrid(image, GridCard(plane=case["plane"], spacing_mm=(1.0, 1.0), size_multiple=8, **form))
     array = grid.forward(image)
     assert array.shape == grid.shape
     assert array.dtype == np.float32
     assert array.shape[1] % 8 == array.shape[2] % 8 == 0
+    if form:
+        assert grid.spacing_mm == [1.0, 1.0, 1.0]
+        assert array.shape[0] % 8 == 0
     assert same_geometry(grid.inverse(array), image)
 
 
+@DIMENSIONS
 @settings(max_examples=60, deadline=None)
-@given(grids)
-def test_without_resampling_every_voxel_comes_back_untouched(case):
+@given(case=grids)
+def test_without_resampling_every_voxel_comes_back_untouched(form, case):
     direction = rotation(case["angles"])
     image = smooth_image(case["size"], (1.0, 1.0, 1.0), direction)
-    grid = ModelGrid(image, GridCard(plane=case["plane"], spacing_mm=(1.0, 1.0), size_multiple=32))
+    grid = ModelGrid(image, GridCard(plane=case["plane"], spacing_mm=(1.0, 1.0), size_multiple=32, **form))
     assert not grid.resamples
     back = grid.inverse(grid.forward(image))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(image))
@@ -84,10 +91,11 @@ def test_without_resampling_every_voxel_comes_back_untouched(case):
 
 @pytest.mark.parametrize("spacing", [(0.5, 0.5, 6.0), (0.719, 0.719, 4.0), (1.2, 0.94, 1.0), (6.0, 0.5, 0.5)])
 @pytest.mark.parametrize("plane", PLANES)
-def test_a_resampled_volume_comes_back_within_interpolation_error_and_unshifted(spacing, plane):
+@DIMENSIONS
+def test_a_resampled_volume_comes_back_within_interpolation_error_and_unshifted(spacing, plane, form):
     size = [max(3, round(72 / value)) for value in spacing]
     image = smooth_image(size, spacing, rotation((0.2, -0.3, 0.15)))
-    grid = ModelGrid(image, GridCard(plane=plane, spacing_mm=(1.0, 1.0)))
+    grid = ModelGrid(image, GridCard(plane=plane, spacing_mm=(1.0, 1.0), **form))
     before, after = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(grid.inverse(grid.forward(image)))
     inner = tuple(slice(2, -2) if n > 8 else slice(None) for n in before.shape)
     assert np.abs(after - before)[inner].max() < 0.08 * np.ptp(before)
@@ -101,17 +109,36 @@ def correlation_peak(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
     return tuple(int(p) if p <= n // 2 else int(p) - n for p, n in zip(peak, product.shape, strict=True))
 
 
+@DIMENSIONS
 @settings(max_examples=50, deadline=None)
-@given(grids, st.integers(0, 2**32 - 1))
-def test_a_point_lands_where_index_says(case, seed):
+@given(case=grids, seed=st.integers(0, 2**32 - 1))
+def test_a_point_lands_where_index_says(form, case, seed):
     """An impulse, brought to the model's grid, is brightest at the index that `index` predicts."""
     image = smooth_image(case["size"], (1.0, 1.0, 1.0), rotation(case["angles"]))
     voxel = [int(np.random.default_rng(seed + axis).integers(n)) for axis, n in enumerate(case["size"])]
     impulse = image * 0
     impulse[voxel] = 1.0
-    grid = ModelGrid(impulse, GridCard(plane=case["plane"], size_multiple=4))
+    grid = ModelGrid(impulse, GridCard(plane=case["plane"], size_multiple=4, **form))
     array = grid.forward(impulse)
     assert np.unravel_index(array.argmax(), array.shape) == grid.index(*voxel)
+
+
+def test_a_point_of_a_thick_slice_lands_in_the_middle_of_its_thin_ones():
+    """6 mm slices at 1.5 mm: slice k covers the four model slices from 4 k on, and comes back as the only bright
+    one."""
+    array = np.zeros((7, 8, 8), dtype=np.float32)
+    array[3] = 1
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((1.0, 1.0, 6.0))
+    grid = ModelGrid(image, GridCard(dimensions=3, slice_spacing_mm=1.5, patch=(4, 4, 4), size_multiple=4))
+    profile = grid.forward(image)[:, 4, 4]
+    assert grid.shape == (28, 8, 8)
+    np.testing.assert_allclose(profile, profile[::-1], atol=1e-6)
+    assert set(np.argsort(profile)[-4:]) == {12, 13, 14, 15}
+    assert grid.index(4, 4, 3)[0] in (13, 14)
+    back = sitk.GetArrayFromImage(grid.inverse(grid.forward(image)))[:, 4, 4]
+    assert back.argmax() == 3
+    assert np.abs(np.delete(back, 3)).max() < 0.25 * back[3]
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -138,28 +165,33 @@ def test_nearest_axes_is_one_to_one_at_45_degrees():
         assert sorted(nearest_axes(smooth_image((3, 4, 5), (1, 1, 1), rotation((0, 0, angle))))) == [0, 1, 2]
 
 
-def test_one_slice_and_one_voxel():
+@DIMENSIONS
+def test_one_slice_and_one_voxel(form):
     for size in ((33, 47, 1), (1, 1, 1), (1, 50, 40)):
         image = smooth_image(size, (0.7, 0.7, 5.0), np.eye(3))
-        grid = ModelGrid(image, GridCard())
+        grid = ModelGrid(image, GridCard(**form))
         assert same_geometry(grid.inverse(grid.forward(image)), image)
 
 
-def test_masks_stay_binary_with_nearest():
+@DIMENSIONS
+def test_masks_stay_binary_with_nearest(form):
     image = smooth_image((40, 44, 6), (0.7, 0.7, 4.0), rotation((0.1, 0.2, 0.3)))
     mask = sitk.Cast(image > 0.5, sitk.sitkUInt8)
-    grid = ModelGrid(mask, GridCard())
+    grid = ModelGrid(mask, GridCard(**form))
     assert set(np.unique(grid.forward(mask, "nearest"))) == {0.0, 1.0}
     back = grid.inverse(grid.forward(mask, "nearest"), "nearest")
     agreement = (sitk.GetArrayFromImage(back) == sitk.GetArrayFromImage(mask)).mean()
     assert agreement > 0.97
 
 
-def test_constants_stay_constant():
+@DIMENSIONS
+def test_constants_stay_constant(form):
     """Interpolation weights sum to one everywhere, borders included."""
     image = smooth_image((31, 17, 9), (0.61, 1.7, 3.0), rotation((0.4, 0.1, 0.0))) * 0 + 7.0
     for interpolator in ("nearest", "linear", "cubic"):
-        grid = ModelGrid(image, GridCard(size_multiple=1))
+        grid = ModelGrid(image, GridCard(size_multiple=1, **form))
+        if form:
+            assert grid.shape == (27, 29, 19)
         np.testing.assert_allclose(grid.forward(image, interpolator), 7.0, rtol=1e-5)
 
 
@@ -167,3 +199,7 @@ def test_absurd_spacing_is_refused_before_memory_is_taken():
     image = smooth_image((60, 60, 3), (500.0, 500.0, 1.0), np.eye(3))
     with pytest.raises(InputError, match="voxel spacing"):
         ModelGrid(image, GridCard(spacing_mm=(1.0, 1.0)))
+    deep = smooth_image((3, 3, 60), (1.0, 1.0, 500.0), np.eye(3))
+    assert ModelGrid(deep, GridCard()).shape[0] == 60
+    with pytest.raises(InputError, match="would need 30000 x 3 x 3 voxels"):
+        ModelGrid(deep, GridCard(**VOLUMES))
