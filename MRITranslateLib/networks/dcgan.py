@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .layers import ConvBlock, ResizeConv, initialise, leaky_relu, norm
+from .layers import ConvBlock, initialise, leaky_relu, norm, up_sampling
 
 _SMALLEST = 4
 """Rows and columns of the deepest maps."""
@@ -37,14 +37,12 @@ class DCGANGenerator(nn.Module):
 
     def __init__(self, latent: int = 128, size: int = 128, width: int = 64, up: str = "resize") -> None:
         super().__init__()
-        if up not in ("resize", "transposed"):
-            raise ValueError("up must be resize or transposed")
         self.latent = latent
         channels = _channels(size, width)[::-1]
         self.project = nn.Linear(latent, channels[0] * _SMALLEST**2)
         self.start = nn.Sequential(norm("batch", channels[0]), nn.ReLU())
-        layer = ResizeConv if up == "resize" else TransposedConv
-        self.blocks = nn.ModuleList(layer(before, after, "batch") for before, after in pairwise(channels))
+        layer = up_sampling(up)
+        self.blocks = nn.ModuleList(layer(before, after, "batch", 2) for before, after in pairwise(channels))
         self.head = nn.Sequential(
             nn.Upsample(scale_factor=2) if up == "resize" else nn.Identity(),
             nn.Conv2d(width, 1, 3, padding=1) if up == "resize" else nn.ConvTranspose2d(width, 1, 4, 2, 1),
@@ -103,15 +101,6 @@ class DCGANDiscriminator(nn.Module):
             pictures = layer(pictures)
             maps.append(pictures)
         return maps
-
-
-class TransposedConv(nn.Sequential):
-    """Up-sampling by 2: transposed convolution, normalisation, ReLU; (N, in, H, W) to (N, out, 2 H, 2 W)."""
-
-    def __init__(self, in_channels: int, out_channels: int, norm_kind: str = "batch") -> None:
-        super().__init__(
-            nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), norm(norm_kind, out_channels), nn.ReLU()
-        )
 
 
 def _depth(size: int) -> int:

@@ -102,6 +102,26 @@ class ResizeConv(nn.Module):
         return self.block(nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
 
 
+class TransposedConv(nn.Sequential):
+    """Up-sampling by 2 as many generators were published: transposed convolution, normalisation, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm_kind: str = "instance", dimensions: int = 2) -> None:
+        cls = _of(dimensions, nn.ConvTranspose2d, nn.ConvTranspose3d)
+        super().__init__(
+            cls(in_channels, out_channels, 4, stride=2, padding=1), norm(norm_kind, out_channels, dimensions), nn.ReLU()
+        )
+
+
+_UP: dict[str, Callable[[int, int, str, int], nn.Module]] = {"resize": ResizeConv, "transposed": TransposedConv}
+
+
+def up_sampling(kind: str) -> Callable[[int, int, str, int], nn.Module]:
+    """The block that doubles every axis; called with channels in and out, norm and dimensions."""
+    if kind not in _UP:
+        raise ValueError(f"up must be {' or '.join(_UP)}")
+    return _UP[kind]
+
+
 def leaky_relu() -> nn.Module:
     """LeakyReLU with the slope of the GAN literature."""
     return nn.LeakyReLU(0.2)

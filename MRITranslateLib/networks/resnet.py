@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .layers import ConvBlock, ResizeConv, conv, initialise, leaky_relu, output_activation
+from .layers import ConvBlock, ResizeConv, conv, initialise, leaky_relu, output_activation, up_sampling
 from .layers import norm as norm_layer
 
 
@@ -86,6 +86,10 @@ class ResidualUNet(nn.Module):
     """CycleGAN generator of U-Net form with concatenating residual blocks in its bottleneck and skips between its
     levels.
 
+    With `up` "transposed" it is the generator published for T1 <-> T2: convolution, instance normalisation and
+    LeakyReLU downwards, transposed convolution, instance normalisation and ReLU upwards, tanh at the end. Resizing
+    upwards, the default, leaves no checkerboard.
+
     Args:
         in_channels, out_channels: Channels of input and output.
         channels: Width of each level; its length is the number of halvings.
@@ -93,6 +97,7 @@ class ResidualUNet(nn.Module):
         norm: "instance", "batch" or "none".
         output: "tanh" or "linear".
         dimensions: 2 for slices, 3 for volumes (N, C, D, H, W).
+        up: "resize" for resize + 3x3 convolution, "transposed" for transposed convolutions.
 
     Shapes:
         (N, in_channels, H, W) to (N, out_channels, H, W); H and W multiples of 2 ** len(channels).
@@ -107,6 +112,7 @@ class ResidualUNet(nn.Module):
         norm: str = "instance",
         output: str = "tanh",
         dimensions: int = 2,
+        up: str = "resize",
     ) -> None:
         super().__init__()
         self.down = nn.ModuleList(
@@ -121,11 +127,12 @@ class ResidualUNet(nn.Module):
             )
         )
         self.up = nn.ModuleList()
+        up_block = up_sampling(up)
         below = deepest
         for level in range(len(channels) - 2, -1, -1):
-            self.up.append(ResizeConv(below, channels[level], norm, dimensions))
+            self.up.append(up_block(below, channels[level], norm, dimensions))
             below = 2 * channels[level]
-        self.up.append(ResizeConv(below, channels[0], norm, dimensions))
+        self.up.append(up_block(below, channels[0], norm, dimensions))
         self.explain_layer = f"up.{max(0, len(self.up) - 2)}"
         self.head = nn.Sequential(
             conv(dimensions, channels[0] + in_channels, out_channels, 3, padding=1), output_activation(output)

@@ -132,6 +132,17 @@ def test_the_paper_sizes():
     assert count["patchgan"] == pytest.approx(2.8, abs=0.1)
 
 
+def test_the_published_generator_goes_up_by_transposed_convolutions():
+    network = networks.build("residual_unet", SMALL["residual_unet"] | {"up": "transposed"})
+    kinds = [[type(layer) for layer in block] for block in network.up]
+    assert kinds == [[nn.ConvTranspose2d, nn.GroupNorm, nn.ReLU]] * 3
+    assert network(torch.randn(1, 1, 32, 48)).shape == (1, 1, 32, 48)
+    deep = networks.build("residual_unet", {"channels": [4, 8], "blocks": 1, "up": "transposed", "dimensions": 3})
+    assert deep(torch.randn(1, 1, 8, 8, 16)).shape == (1, 1, 8, 8, 16)
+    plain = networks.build("residual_unet", SMALL["residual_unet"])
+    assert not any(isinstance(module, nn.ConvTranspose2d) for module in plain.modules())
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "says"),
     [
@@ -143,6 +154,7 @@ def test_the_paper_sizes():
         ("resnet9", {"width": -4}, 'parameter "width"'),
         ("resnet9", {"width": True}, 'parameter "width"'),
         ("resnet9", {"norm": "layer"}, "norm must be one of"),
+        ("residual_unet", {"up": "shuffle"}, "up must be resize or transposed"),
         ("resnet9", {"dimensions": 4}, "dimensions must be 2 or 3"),
         ("resnet9", {"width": 4096, "blocks": 64}, "more than 500,000,000"),
         ("pix2pix_unet", {"channels": []}, 'parameter "channels"'),
