@@ -1,0 +1,218 @@
+"""Pictures: found, labelled, split by group, cached, and drawn as a function of seed and index."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.phantom import phantom
+from MRITranslateLib.volume import write_volume
+from Training.config.pictures import PictureAugmentConfig, PictureConfig
+from Training.data.pictures import RandomPictures, augment_picture, load_pictures, split_groups
+
+PLAIN = PictureAugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gamma=0, brightness=0, noise=0)
+
+
+def save(file: Path, value: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    array = np.zeros((20, 24), np.uint8)
+    array[2:18, 3:21] = 40 + value
+    array[8:12, 8:12] = 255
+    Image.fromarray(array).save(file)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for number in range(12):
+        save(tmp_path / "pictures" / ("cat" if number % 3 else "dog") / f"p{number // 2}_{number}.png", number)
+    return tmp_path / "pictures"
+
+
+def table(file: Path, rows: list[dict[str, str]]) -> Path:
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def test_a_folder_per_class(folder):
+    data = load_pictures(PictureConfig(root=folder, size=16, group_pattern=r"/(p\d+)_"))
+    assert data.classes == ["cat", "dog"]
+    assert data.pictures.shape == (12, 16, 16)
+    assert data.pictures.dtype == np.float16
+    assert set(data.groups) == {f"p{number}" for number in range(6)}
+    for name, label in zip(data.names, data.labels, strict=True):
+        assert label.tolist() == [float(name.startswith("cat")), float(name.startswith("dog"))]
+    everywhere = np.concatenate(list(data.parts.values()))
+    assert sorted(everywhere) == list(range(12))
+    where = {part: {data.groups[index] for index in indices} for part, indices in data.parts.items()}
+    assert not where["train"] & where["validation"]
+    assert not where["train"] & where["test"]
+    assert not where["validation"] & where["test"]
+    assert data.split()["train"] == [data.names[index] for index in data.parts["train"]]
+
+
+def test_the_split_depends_on_names_and_seed_and_keeps_its_shares():
+    groups = [f"g{number // 3}" for number in range(300)]
+    labels = np.eye(2, dtype=np.float32)[[int(number % 5 == 0) for number in range(100)]].repeat(3, axis=0)
+    place = split_groups(groups, labels, 0.2, 0.1, seed=1)
+    assert place == split_groups(groups[::-1], labels[::-1], 0.2, 0.1, seed=1)
+    assert place != split_groups(groups, labels, 0.2, 0.1, seed=2)
+    for kind in (0, 1):
+        mine = [place[group] for group, label in zip(groups, labels, strict=True) if label[kind]]
+        assert mine.count("validation") / len(mine) == pytest.approx(0.2, abs=0.05)
+        assert mine.count("test") / len(mine) == pytest.approx(0.1, abs=0.05)
+    with pytest.raises(InputError, match="nothing to train on"):
+        split_groups(groups, labels, 0.5, 0.5, seed=1)
+
+
+def test_findings_of_a_table_are_taken_apart(folder):
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    texts = ["A, B", "A", "No Finding", "", "B,A ", "C", *[""] * 6]
+    rows = [{"file": file, "finding": text, "view": "PA"} for file, text in zip(files, texts, strict=True)]
+    rows[1]["view"] = "AP"
+    config = PictureConfig(
+        index=table(folder / "index.csv", rows), labels=["finding"], separator=",", least_count=2, size=16
+    )
+    data = load_pictures(config)
+    assert data.classes == ["A", "B"]
+    expected = [[1, 1], [1, 0], [0, 0], [np.nan] * 2, [1, 1], [0, 0]] + [[np.nan] * 2] * 6
+    np.testing.assert_array_equal(data.labels, expected)
+    fewer = load_pictures(config.model_copy(update={"only": {"view": ["PA"]}}))
+    assert fewer.names == files[:1] + files[2:]
+
+
+def test_a_column_for_each_finding(folder):
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))[:3]
+    values = [("1", "0"), ("", "1.0"), ("-1", "")]
+    rows = [{"file": file, "A": a, "B": b, "part": "train"} for file, (a, b) in zip(files, values, strict=True)]
+    config = PictureConfig(index=table(folder / "index.csv", rows), labels=["A", "B"], split="part", size=16)
+    data = load_pictures(config)
+    np.testing.assert_array_equal(data.labels, [[1, 0], [np.nan, 1], [np.nan, np.nan]])
+    assert {part: len(indices) for part, indices in data.parts.items()} == {"train": 3, "validation": 0, "test": 0}
+
+
+def test_classes_that_are_too_rare_are_unknown_where_classes_exclude_each_other(folder):
+    save(folder / "emu" / "x.png", 7)
+    data = load_pictures(PictureConfig(root=folder, size=16, least_count=2))
+    assert data.classes == ["cat", "dog"]
+    assert np.isnan(data.labels[data.names.index("emu/x.png")]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"labels": ["kind"]}, 'no column "kind"; it has file, class, patient, part'),
+        ({"group": "person"}, 'no column "person"'),
+        ({"index": Path("nowhere.csv")}, "nowhere.csv.*cannot be read"),
+        ({"root": Path("nowhere")}, r"cat.*does not exist"),
+        ({"split": "part"}, 'Row 3 of "index.csv" says split "verify"'),
+        ({"split": "patient", "group": "class"}, 'puts "cat" into train and test'),
+    ],
+)
+def test_mistakes_in_the_table(folder, change, says):
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    rows = [
+        {"file": files[0], "class": "cat", "patient": "train", "part": "train"},
+        {"file": files[1], "class": "cat", "patient": "test", "part": "verify"},
+    ]
+    config = PictureConfig(index=table(folder / "index.csv", rows), size=16).model_copy(update=change)
+    with pytest.raises(InputError, match=says) as error:
+        load_pictures(config)
+    assert "\n" not in str(error.value)
+
+
+def test_other_mistakes(folder, tmp_path):
+    with pytest.raises(InputError, match=r"name a folder in pictures.root"):
+        load_pictures(PictureConfig())
+    with pytest.raises(InputError, match="does not exist"):
+        load_pictures(PictureConfig(root=tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no PNG"):
+        load_pictures(PictureConfig(root=tmp_path / "empty"))
+    (folder / "cat" / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken.png.*damaged"):
+        load_pictures(PictureConfig(root=folder))
+    for pattern in ("(", "p\\d"):
+        with pytest.raises(ValidationError, match="group_pattern"):
+            PictureConfig(group_pattern=pattern)
+    twice = [{"file": "a.png", "class": "x"}] * 2
+    with pytest.raises(InputError, match=r"Row 3 .* a second time"):
+        load_pictures(PictureConfig(index=table(tmp_path / "t.csv", twice)))
+    (tmp_path / "t.csv").write_text("file,class\na.png\n")
+    with pytest.raises(InputError, match="too few columns"):
+        load_pictures(PictureConfig(index=tmp_path / "t.csv"))
+
+
+def test_the_cache_knows_what_shaped_it(folder, tmp_path):
+    config = PictureConfig(root=folder, size=16, cache=tmp_path / "cache")
+    first, again = load_pictures(config), load_pictures(config)
+    np.testing.assert_array_equal(first.pictures, again.pictures)
+    assert first.names == again.names
+    load_pictures(config.model_copy(update={"size": 24}))
+    save(folder / "cat" / "new.png", 99)
+    assert len(load_pictures(config).names) == 13
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_digital_heads_are_labelled_by_their_lesions_and_volumes_cut_into_slices(tmp_path):
+    head = phantom(seed=3, shape=(6, 32, 24), spacing=(6.0, 4.0, 20.0))
+    (tmp_path / "volumes").mkdir()
+    write_volume(head.t1, tmp_path / "volumes" / "head.nii.gz")
+    data = load_pictures(PictureConfig(root=tmp_path / "volumes", labels=[], size=32, phantoms=4, phantom_slices=3))
+    assert data.names[-1] == "phantom-3#2"
+    cut = [index for index, name in enumerate(data.names) if name.startswith("head.nii.gz#")]
+    assert 2 <= len(cut) <= 6
+    assert np.isnan(data.labels[cut]).all()
+    assert data.classes == ["lesions", "no lesions"]
+    healthy = [index for index, group in enumerate(data.groups) if group in ("phantom-0", "phantom-2")]
+    assert (data.labels[healthy] == [0, 1]).all()
+    assert data.labels[:, 0][~np.isnan(data.labels[:, 0])].sum() > 0
+    # The pixels are 6 mm wide and 4 mm high: 144 mm x 128 mm fill the square but for two rows at each end.
+    assert (data.pictures[cut[0]][:1] == -1).all()
+
+
+def test_samples_depend_on_seed_and_index_alone_and_each_picture_comes_once_a_turn():
+    pictures = np.random.default_rng(0).uniform(-1, 1, (10, 16, 16)).astype(np.float16)
+    chosen = np.array([1, 3, 5, 7])
+    samples = RandomPictures(pictures, chosen, PictureAugmentConfig.model_validate({}), seed=5, length=12)
+    backwards = [samples[index] for index in range(11, -1, -1)][::-1]
+    for (picture, number), index in zip(backwards, range(12), strict=True):
+        again, same = samples[index]
+        assert picture.equal(again)
+        assert number == same
+        assert picture.shape == (1, 16, 16)
+        assert picture.abs().max() <= 1
+    for turn in range(3):
+        assert sorted(number for _, number in backwards[4 * turn : 4 * turn + 4]) == [1, 3, 5, 7]
+    with pytest.raises(InputError, match="No picture is left"):
+        RandomPictures(pictures, chosen[:0], PLAIN, 1, 1)
+
+
+def test_weights_decide_how_often_a_picture_is_drawn():
+    pictures = np.zeros((4, 4, 4), np.float16)
+    samples = RandomPictures(pictures, np.array([0, 2]), PLAIN, 1, 400, weights=np.array([3.0, 1.0]))
+    drawn = [samples[index][1] for index in range(400)]
+    assert set(drawn) == {0, 2}
+    assert drawn.count(0) == pytest.approx(300, abs=30)
+
+
+def test_augmentation():
+    rng = np.random.default_rng(0)
+    picture = torch.rand(16, 16) * 2 - 1
+    torch.testing.assert_close(augment_picture(picture, PLAIN, rng)[0], picture)
+    flipped = augment_picture(picture, PLAIN.model_copy(update={"flip": 1.0}), rng)
+    torch.testing.assert_close(flipped[0], picture.flip(1), atol=1e-5, rtol=0)
+    square = torch.full((32, 32), -1.0)
+    square[12:20, 12:20] = 1.0
+    shifted = augment_picture(square, PLAIN.model_copy(update={"shift": 0.2}), np.random.default_rng(3))
+    assert shifted.sum() == pytest.approx(float(square.sum()), abs=3)
+    assert not torch.allclose(shifted[0], square, atol=0.1)
+    brighter = augment_picture(picture, PLAIN.model_copy(update={"gamma": 0.5}), np.random.default_rng(1))[0]
+    assert ((brighter - picture) > -1e-6).all() or ((brighter - picture) < 1e-6).all()

@@ -1,0 +1,119 @@
+"""Which pictures there are, and what a folder or a table says of each."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.picture import EXTENSIONS
+from MRITranslateLib.volume import WRITABLE
+
+from ..config.pictures import PictureConfig
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or a digital head before it is read.
+
+    Attributes:
+        name: Its path within the root; "phantom-N" for a digital head.
+        file: None for a digital head.
+        group: What it must stay together with.
+        findings: Class -> whether the picture has it; None where nothing is known.
+        part: The part of the split that the table gives it to.
+    """
+
+    name: str
+    file: Path | None
+    group: str
+    findings: dict[str, bool] | None = None
+    part: str | None = None
+
+
+def list_entries(config: PictureConfig) -> list[Entry]:
+    """Everything that a configuration names.
+
+    Raises:
+        InputError: The folder or the table does not exist, is empty, or lacks a column.
+    """
+    entries: list[Entry] = []
+    if config.index is not None:
+        entries = _from_table(config, config.index)
+    elif config.root is not None:
+        entries = _from_folder(config, config.root)
+    entries += [Entry(f"phantom-{number}", None, f"phantom-{number}") for number in range(config.phantoms)]
+    if not entries:
+        raise InputError("There are no pictures; name a folder in pictures.root or a table in pictures.index.")
+    return entries
+
+
+def _from_folder(config: PictureConfig, root: Path) -> list[Entry]:
+    """All files below a folder; the uppermost folder of each names its class."""
+    if not root.is_dir():
+        raise InputError(f'The folder "{root}" does not exist; correct pictures.root.')
+    entries = []
+    for file in sorted(root.rglob("*")):
+        if file.is_file() and not file.name.startswith(".") and file.name.lower().endswith((*EXTENSIONS, *WRITABLE)):
+            place = file.relative_to(root)
+            findings = {place.parts[0]: True} if len(place.parts) > 1 else None
+            entries.append(Entry(place.as_posix(), file, _group(config, place.as_posix()), findings))
+    if not entries:
+        raise InputError(f'"{root}" holds no PNG, JPEG or NIfTI file; correct pictures.root.')
+    return entries
+
+
+def _from_table(config: PictureConfig, index: Path) -> list[Entry]:
+    """The rows of a CSV table."""
+    try:
+        with index.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows = list(reader)
+            columns = list(reader.fieldnames or [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f'The table "{index}" cannot be read ({error}); correct pictures.index.') from None
+    wanted = ["file", *config.labels, *config.only, *(name for name in (config.group, config.split) if name)]
+    for column in wanted:
+        if column not in columns:
+            raise InputError(f'"{index.name}" has no column "{column}"; it has {", ".join(columns)}.')
+    entries, seen = [], set()
+    for number, row in enumerate(rows, 2):
+        if None in row.values() or not row["file"]:
+            raise InputError(f'Row {number} of "{index.name}" has too few columns; correct the table.')
+        if any(row[column] not in values for column, values in config.only.items()):
+            continue
+        if row["file"] in seen:
+            raise InputError(f'Row {number} of "{index.name}" names {row["file"]} a second time; correct the table.')
+        seen.add(row["file"])
+        part = row[config.split].strip().lower() or None if config.split else None
+        if part is not None and part not in PARTS:
+            raise InputError(f'Row {number} of "{index.name}" says split "{part}"; use one of {", ".join(PARTS)}.')
+        group = row[config.group] if config.group else ""
+        entries.append(
+            Entry(
+                row["file"],
+                (config.root or index.parent) / row["file"],
+                group or _group(config, row["file"]),
+                _findings(config, row),
+                part,
+            )
+        )
+    return entries
+
+
+def _group(config: PictureConfig, name: str) -> str:
+    """The patient in a file's name, or the file itself where nothing says whose it is."""
+    found = re.search(config.group_pattern, name) if config.group_pattern else None
+    return found.group(1) if found else name
+
+
+def _findings(config: PictureConfig, row: dict[str, str]) -> dict[str, bool] | None:
+    """What a row says of its picture; None where it says nothing."""
+    if len(config.labels) > 1:  # as in CheXpert: 1 yes, 0 no, empty or -1 unknown
+        known = {"1": True, "1.0": True, "0": False, "0.0": False}
+        return {column: known[row[column].strip()] for column in config.labels if row[column].strip() in known}
+    text = row[config.labels[0]] if config.labels else ""
+    names = [name.strip() for name in (text.split(config.separator) if config.separator else [text]) if name.strip()]
+    return {name: True for name in names if not (config.multi_label and name == config.normal)} if names else None
