@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError
+from .errors import ConstantImage, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,7 @@ def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InputError(f'"{file.name}" holds NaN or infinite values; save it as 8 or 16 bit.')
     if array.min() == array.max():
-        raise InputError(f'"{file.name}" has the value {array.min():g} everywhere; leave it out.')
+        raise ConstantImage(f'"{file.name}" has the value {array.min():g} everywhere; leave it out.')
     return array
 
 

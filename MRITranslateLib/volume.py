@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InputError
+from .dicom import read_series, without_metadata
+from .errors import ConstantImage, InputError
+from .picture import EXTENSIONS as PICTURES
+from .picture import read_picture
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
 _NOT_FINITE = "NaN or infinite values; repair it (for example replace them by 0) first."
@@ -28,20 +31,36 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Imag
     """Read one 3-D scalar volume.
 
     Args:
-        path: A file of any format that SimpleITK reads (NIfTI, NRRD, MetaImage, ...).
+        path: A file of any format that SimpleITK reads (NIfTI, NRRD, MetaImage, ...), a folder with one DICOM series,
+            or a picture (PNG, JPEG, TIFF), which is a volume of one slice with pixels of 1 mm: what resolution a
+            picture states is that of a printer.
         labels: True reads a mask or label map; False refuses one, since a label map is no scan.
 
     Returns:
         The image, 3-D and scalar, in the file's own pixel type.
 
     Raises:
-        InputError: The file is missing, not an image, 4-D, a vector image, or (not `labels`) a label map.
+        InputError: The file is missing, not an image, 4-D, a vector image, or (not `labels`) a label map; the folder
+            holds no series, or several, or one that is no single, complete stack of slices.
     """
     file = Path(path)
     if file.is_dir():
-        raise InputError(f'"{file}" is a folder; give one image file, such as a .nii.gz or .nrrd.')
-    if not file.is_file():
+        image = read_series(file)
+        _refuse_shape(image.GetDimension(), image.GetNumberOfComponentsPerPixel(), image.GetSize(), f'"{file.name}"')
+    elif not file.is_file():
         raise InputError(f'"{file}" does not exist; check the path.')
+    elif file.suffix.lower() in PICTURES:
+        image = _picture_volume(read_picture(file))
+    else:
+        image = _read_file(file)
+    if not labels and is_label_map(image):
+        raise InputError(
+            f'"{file.name}" looks like a label map, not a scan; give it as a mask or choose the scan itself.'
+        )
+    return image
+
+
+def _read_file(file: Path) -> sitk.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
@@ -54,15 +73,19 @@ def read_volume(path: str | os.PathLike[str], labels: bool = False) -> sitk.Imag
         image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f'"{file.name}" is damaged ({_one_line(error)}); export it again.') from None
+    image = without_metadata(image)
     if image.GetDimension() == 4:
         image = image[..., 0]
     if image.GetDimension() == 2:
         image = sitk.JoinSeries(image)
-    if not labels and is_label_map(image):
-        raise InputError(
-            f'"{file.name}" looks like a label map, not a scan; give it as a mask or choose the scan itself.'
-        )
     return image
+
+
+def _picture_volume(array: np.ndarray) -> sitk.Image:
+    """One slice, in the file's whole numbers where it has such."""
+    if (array == np.rint(array)).all() and array.min() >= 0 and array.max() <= 65535:
+        array = array.astype(np.uint8 if array.max() <= 255 else np.uint16)
+    return sitk.GetImageFromArray(array[None])
 
 
 def _refuse_shape(dimension: int, components: int, size: tuple[int, ...], what: str) -> None:
@@ -132,7 +155,7 @@ def check_volume(image: sitk.Image, what: str = "The input image") -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError(f"{what} holds {_NOT_FINITE}")
     if low == high:
-        raise InputError(f"{what} has the value {low:g} everywhere; choose a volume with an anatomy in it.")
+        raise ConstantImage(f"{what} has the value {low:g} everywhere; choose a volume with an anatomy in it.")
 
 
 def same_grid(first: sitk.Image, second: sitk.Image, tolerance: float = 1e-4) -> bool:

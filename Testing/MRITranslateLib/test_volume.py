@@ -49,8 +49,6 @@ def test_bad_outputs(tmp_path):
 def test_bad_files(tmp_path, scan):
     with pytest.raises(InputError, match="does not exist"):
         read_volume(tmp_path / "none.nii.gz")
-    with pytest.raises(InputError, match="is a folder"):
-        read_volume(tmp_path)
     (tmp_path / "notes.nii.gz").write_text("not an image")
     with pytest.raises(InputError, match="cannot be read as an image"):
         read_volume(tmp_path / "notes.nii.gz")
@@ -97,6 +95,35 @@ def test_a_label_map_is_no_scan_but_may_be_a_mask(tmp_path, scan):
 def test_a_single_slice_becomes_a_volume(tmp_path, scan):
     sitk.WriteImage(scan[:, :, 2], str(tmp_path / "slice.mha"))
     assert read_volume(tmp_path / "slice.mha").GetSize() == (7, 9, 1)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_a_picture_becomes_a_volume_of_one_slice_with_pixels_of_a_millimetre(tmp_path, name):
+    array = np.random.default_rng(1).integers(0, 255, (9, 7)).astype(np.uint8)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.3, 0.3))  # what ITK writes as the resolution in print
+    sitk.WriteImage(image, str(tmp_path / name))
+    back = read_volume(tmp_path / name)
+    assert back.GetSize() == (7, 9, 1)
+    assert back.GetSpacing() == (1, 1, 1)
+    assert back.GetPixelID() == sitk.sitkUInt8
+    if name != "a.jpg":
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(back)[0], array)
+    check_volume(back)
+
+
+def test_deep_and_coloured_pictures_keep_their_values(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 65535, (9, 7)).astype(np.uint16)
+    sitk.WriteImage(sitk.GetImageFromArray(deep), str(tmp_path / "deep.png"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_volume(tmp_path / "deep.png"))[0], deep)
+    colours = np.random.default_rng(1).integers(0, 255, (9, 7, 3)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(tmp_path / "colours.png"))
+    luminance = colours @ np.array([0.299, 0.587, 0.114])
+    read = sitk.GetArrayFromImage(read_volume(tmp_path / "colours.png"))[0]
+    np.testing.assert_allclose(read, luminance, atol=1)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "deep.png").read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged or no picture"):
+        read_volume(tmp_path / "cut.png")
 
 
 def test_unusable_values(scan):
