@@ -67,7 +67,13 @@ Model = Annotated[
     str, typer.Option("--model", "-m", help='Name of a model (see "mritranslate models list") or folder of a package.')
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.")]
-Input = Annotated[Path, typer.Argument(metavar="INPUT", help="Input volume: a 3-D NIfTI, NRRD or MetaImage file.")]
+Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INPUT",
+        help="Input volume: a 3-D NIfTI, NRRD or MetaImage file, a folder with one DICOM series, or a picture.",
+    ),
+]
 
 
 class Kind(StrEnum):
