@@ -84,6 +84,8 @@ def test_findings_of_a_table_are_taken_apart(folder):
     assert data.classes == ["A", "B"]
     expected = [[1, 1], [1, 0], [0, 0], [np.nan] * 2, [1, 1], [0, 0]] + [[np.nan] * 2] * 6
     np.testing.assert_array_equal(data.labels, expected)
+    table(folder / "index.csv", [*rows, rows[0]])
+    assert load_pictures(config).names == data.names
     fewer = load_pictures(config.model_copy(update={"only": {"view": ["PA"]}}))
     assert fewer.names == files[:1] + files[2:]
 
@@ -142,8 +144,8 @@ def test_other_mistakes(folder, tmp_path):
     for pattern in ("(", "p\\d"):
         with pytest.raises(ValidationError, match="group_pattern"):
             PictureConfig(group_pattern=pattern)
-    twice = [{"file": "a.png", "class": "x"}] * 2
-    with pytest.raises(InputError, match=r"Row 3 .* a second time"):
+    twice = [{"file": "a.png", "class": "x"}, {"file": "a.png", "class": "y"}]
+    with pytest.raises(InputError, match=r"Row 3 .* contradicts"):
         load_pictures(PictureConfig(index=table(tmp_path / "t.csv", twice)))
     (tmp_path / "t.csv").write_text("file,class\na.png\n")
     with pytest.raises(InputError, match="too few columns"):

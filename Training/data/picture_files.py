@@ -78,15 +78,19 @@ def _from_table(config: PictureConfig, index: Path) -> list[Entry]:
     for column in wanted:
         if column not in columns:
             raise InputError(f'"{index.name}" has no column "{column}"; it has {", ".join(columns)}.')
-    entries, seen = [], set()
+    entries: list[Entry] = []
+    seen: dict[str, dict[str, bool] | None] = {}
     for number, row in enumerate(rows, 2):
         if None in row.values() or not row["file"]:
             raise InputError(f'Row {number} of "{index.name}" has too few columns; correct the table.')
         if any(row[column] not in values for column, values in config.only.items()):
             continue
-        if row["file"] in seen:
-            raise InputError(f'Row {number} of "{index.name}" names {row["file"]} a second time; correct the table.')
-        seen.add(row["file"])
+        findings = _findings(config, row)
+        if row["file"] in seen:  # the same picture again, perhaps under another patient: one of them is enough
+            if seen[row["file"]] != findings:
+                raise InputError(f'Row {number} of "{index.name}" contradicts an earlier row of {row["file"]}.')
+            continue
+        seen[row["file"]] = findings
         part = row[config.split].strip().lower() or None if config.split else None
         if part is not None and part not in PARTS:
             raise InputError(f'Row {number} of "{index.name}" says split "{part}"; use one of {", ".join(PARTS)}.')
@@ -96,7 +100,7 @@ def _from_table(config: PictureConfig, index: Path) -> list[Entry]:
                 row["file"],
                 (config.root or index.parent) / row["file"],
                 group or _group(config, row["file"]),
-                _findings(config, row),
+                findings,
                 part,
             )
         )
