@@ -1,9 +1,14 @@
 """The folder of a run: configuration, split, log, sample pictures, checkpoint, best weights, exported package."""
 
 import csv
+import errno
 import os
-from collections.abc import Mapping
+import pickle
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +18,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from MRITranslateLib.errors import InputError
 
-from .config import Pix2PixConfig
+from .config.run import RunConfig
+
+_BEST = "best-"
 
 
 class RunFolder:
@@ -41,23 +48,28 @@ class RunFolder:
             ) from None
         self._board: SummaryWriter | None = None
 
-    def save_config(self, config: Pix2PixConfig) -> None:
-        """Write config.yaml and, apart, the split by subject."""
-        (self.path / "config.yaml").write_text(
-            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-        )
-        split = {part: getattr(config.data, part) for part in ("train", "validation", "test")}
-        (self.path / "split.yaml").write_text(yaml.safe_dump(split), encoding="utf-8")
+    def save_config(self, config: RunConfig) -> None:
+        """Write config.yaml."""
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        self._replace("config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+
+    def save_split(self, parts: Mapping[str, Iterable[str]]) -> None:
+        """Write split.yaml: which subjects were trained on, chose the best weights, and give the card's scores."""
+        text = yaml.safe_dump({part: list(subjects) for part, subjects in parts.items()}, sort_keys=False)
+        self._replace("split.yaml", lambda file: file.write_text(text, encoding="utf-8"))
 
     def log(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
         """Append to log.csv and to TensorBoard's files."""
         file = self.path / "log.csv"
         fresh = not file.exists()
-        with file.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            if fresh:
-                writer.writerow(["epoch", "step", "figure", "value"])
-            writer.writerows([epoch, step, key, f"{value:.6g}"] for key, value in figures.items())
+        try:
+            with file.open("a", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream)
+                if fresh:
+                    writer.writerow(["epoch", "step", "figure", "value"])
+                writer.writerows([epoch, step, key, f"{value:.6g}"] for key, value in figures.items())
+        except OSError as error:
+            raise self._cannot_write("log.csv", error) from None
         if self._board is None:
             self._board = SummaryWriter(str(self.path / "tensorboard"))
         for key, value in figures.items():
@@ -68,25 +80,71 @@ class RunFolder:
         """One picture: rows of input, output, truth; array (height, width) in 0..1."""
         from matplotlib import image
 
-        folder = self.path / "samples"
-        folder.mkdir(exist_ok=True)
-        image.imsave(folder / f"epoch-{epoch:04d}.png", np.clip(rows, 0, 1), cmap="gray", vmin=0, vmax=1)
+        (self.path / "samples").mkdir(exist_ok=True)
+        picture = np.clip(rows, 0, 1)
+        self._replace(
+            f"samples/epoch-{epoch:04d}.png",
+            lambda file: image.imsave(file, picture, cmap="gray", vmin=0, vmax=1, format="png"),
+        )
 
-    def save_best(self, generator: Mapping[str, torch.Tensor], discriminator: Mapping[str, torch.Tensor]) -> None:
-        """Keep the weights that validated best."""
-        for name, state in (("generator", generator), ("discriminator", discriminator)):
-            temporary = self.path / f"best-{name}.writing"
-            save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary)
-            os.replace(temporary, self.path / f"best-{name}.safetensors")
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint: a kill or a full disk at any moment leaves a whole one.
 
-    def load_best(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        Raises:
+            InputError: It cannot be written.
+        """
+        self._replace("checkpoint.ckpt", lambda file: torch.save(dict(state), file))
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """The checkpoint, on the CPU.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        try:
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+            raise InputError(
+                f'"{self.checkpoint}" is damaged; delete it to begin the run again, or restore it from a copy.'
+            ) from None
+
+    def save_best(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Keep the weights that validated best; those kept before under other names are removed."""
+        for name, state in states.items():
+            plain = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+            self._replace(f"{_BEST}{name}.safetensors", partial(save_file, plain))
+        for file in self.path.glob(f"{_BEST}*.safetensors"):
+            if file.stem.removeprefix(_BEST) not in states:
+                file.unlink()
+
+    def load_best(self) -> dict[str, dict[str, torch.Tensor]]:
         """The weights that validated best.
 
         Raises:
             InputError: There are none yet.
         """
-        files = [self.path / f"best-{name}.safetensors" for name in ("generator", "discriminator")]
-        if not all(file.is_file() for file in files):
+        files = sorted(self.path.glob(f"{_BEST}*.safetensors"))
+        if not files:
             raise InputError(f'"{self.path}" holds no validated weights yet; train longer.')
-        generator, discriminator = (load_file(file) for file in files)
-        return generator, discriminator
+        return {file.stem.removeprefix(_BEST): load_file(file) for file in files}
+
+    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file under a temporary name and put it in place in one step."""
+        final = self.path / name
+        temporary = final.with_name(final.name + ".writing")
+        try:
+            write(temporary)
+            os.replace(temporary, final)
+        except Exception as error:  # torch and safetensors report a full disk in exceptions of their own
+            temporary.unlink(missing_ok=True)
+            raise self._cannot_write(name, error) from error
+
+    def _cannot_write(self, name: str, error: Exception) -> InputError:
+        free = shutil.disk_usage(self.path).free if self.path.exists() else 0
+        number = getattr(error, "errno", None)
+        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or free < 1 << 20
+        why = "the disk is full" if full else " ".join(str(error).split())[:200]
+        return InputError(
+            f'"{name}" of the run cannot be written in "{self.path}" ({why}); free space or correct the folder\'s '
+            "permissions and --resume: the last checkpoint is intact."
+        )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from MRITranslateLib.card import TranslationCard
+from MRITranslateLib.translate import forward
 
 from .data.pairs import PreparedPair
 
@@ -25,12 +26,10 @@ def validate(
     Returns:
         Mean "psnr" and "mae" and each subject's PSNR; and a picture (rows of input, output, truth) in 0..1.
     """
-    was_training = network.training
-    network.eval()
     scores: dict[str, float] = {}
     figures, pictures = [], []
     for pair in pairs:
-        output = translate_prepared(network, pair, card.grid.context, device)
+        output = translate_prepared(network, pair.source, card, device)
         truth = (pair.target.astype(np.float32) + 1) / 2
         answer = (output + 1) / 2
         inside = truth > 0.05
@@ -46,22 +45,20 @@ def validate(
         pictures.append(
             np.concatenate([source / max(1.0, np.percentile(source, 99.5)), answer[middle], truth[middle]], axis=1)
         )
-    network.train(was_training)
     width = max(picture.shape[1] for picture in pictures)
     rows = [np.pad(picture, ((0, 0), (0, width - picture.shape[1]))) for picture in pictures]
     mean = np.mean(figures, axis=0)
     return {"psnr": float(mean[0]), "mae": float(mean[1])} | scores, np.concatenate(rows, axis=0)
 
 
-def translate_prepared(network: nn.Module, pair: PreparedPair, context: int, device: torch.device) -> np.ndarray:
-    """All slices of a prepared subject through a generator: float32 (slices, rows, columns), network units."""
-    reach = context // 2
+def translate_prepared(
+    network: nn.Module, source: np.ndarray, card: TranslationCard, device: torch.device
+) -> np.ndarray:
+    """All slices of a prepared volume through a generator: float32 (slices, rows, columns), network units."""
+    reach = card.grid.context // 2
     parts = []
-    with torch.inference_mode():
-        for start in range(0, len(pair.source), _BATCH):
-            index = (
-                np.arange(start, min(start + _BATCH, len(pair.source)))[:, None] + np.arange(-reach, reach + 1)[None]
-            )
-            batch = pair.source[np.clip(index, 0, len(pair.source) - 1)].astype(np.float32)
-            parts.append(network(torch.from_numpy(batch).to(device))[:, 0].float().cpu().numpy())
+    for start in range(0, len(source), _BATCH):
+        index = np.arange(start, min(start + _BATCH, len(source)))[:, None] + np.arange(-reach, reach + 1)[None]
+        batch = source[np.clip(index, 0, len(source) - 1)].astype(np.float32)
+        parts.append(forward(network, batch, str(device)))
     return np.concatenate(parts)

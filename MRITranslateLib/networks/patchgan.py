@@ -9,8 +9,8 @@ from .layers import ConvBlock, conv, initialise, leaky_relu
 class PatchGAN(nn.Module):
     """Judges overlapping patches; three strided layers see 70 x 70 pixels. No output activation: the values are logits.
 
-    MONAI's PatchDiscriminator returns every feature map; this one returns logits only, since Grad-CAM hooks its layers
-    itself.
+    MONAI's PatchDiscriminator returns every feature map; this one answers with logits, since Grad-CAM hooks its layers
+    itself, and gives the maps when asked for `features`.
 
     Args:
         in_channels: Channels of the condition plus those of the judged image.
@@ -41,3 +41,11 @@ class PatchGAN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.layers(x))
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The map after every layer, the logits last, for a feature-matching loss (Wang et al., CVPR 2018)."""
+        maps = []
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return [*maps, self.head(x)]

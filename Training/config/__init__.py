@@ -1,0 +1,2 @@
+"""What a training run may be told: typed models, read from YAML, overridden from the command line, checked before any
+work."""

@@ -1,0 +1,62 @@
+"""Fine-tuning: weights of a package to start from, layers that stay as they are."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from torch import nn
+
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.package import Package, load_package
+
+
+def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module | None = None) -> Package | None:
+    """Give networks the weights of a package.
+
+    Args:
+        init: Name or folder of the package; None leaves the networks as they are.
+        weights: Gets the package's main network.
+        discriminator: Gets its discriminator, where it has one.
+
+    Returns:
+        The package.
+
+    Raises:
+        InputError: The networks have other shapes.
+        PackageError: The package cannot be used.
+    """
+    if init is None:
+        return None
+    package = load_package(str(init))
+    try:
+        main = package.classifier() if package.card.task == "classification" else package.generator()
+        weights.load_state_dict(main.state_dict())
+        if discriminator is not None and package.has_discriminator:
+            discriminator.load_state_dict(package.discriminator().state_dict())
+    except RuntimeError:
+        raise InputError(
+            f'The networks of "{init}" differ from this configuration; use the same network and discriminator.'
+        ) from None
+    return package
+
+
+def freeze(network: nn.Module, patterns: list[str]) -> None:
+    """Take layers out of the training.
+
+    Args:
+        network: Its parameters are named as in its state dictionary.
+        patterns: Names of layers ("encoder.0") or shell patterns over parameter names ("encoder.*").
+
+    Raises:
+        InputError: A pattern fits no parameter; the layers there are listed.
+    """
+    for pattern in patterns:
+        found = [
+            parameter
+            for name, parameter in network.named_parameters()
+            if fnmatchcase(name, pattern) or name.startswith(pattern + ".")
+        ]
+        if not found:
+            layers = ", ".join(name for name, _ in network.named_children())
+            raise InputError(f'freeze: "{pattern}" fits no layer; the layers are {layers}.')
+        for parameter in found:
+            parameter.requires_grad_(False)

@@ -1,0 +1,42 @@
+"""The recipes, by the name of their command."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .config.attention_unet import AttentionUNetConfig
+from .config.pix2pix import Pix2PixConfig
+from .config.run import RunConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train.
+
+    Attributes:
+        config: What it may be told.
+        module: The module beside this one with its `setup`, `fit` and `export`; loaded only to train, since it imports
+            torch.
+        summary: One line for `--help`.
+        example: A configuration in `Training/configs`.
+    """
+
+    config: type[RunConfig]
+    module: str
+    summary: str
+    example: str
+
+    def load(self) -> Any:
+        """Import the recipe's module."""
+        return import_module(f".{self.module}", __package__)
+
+
+RECIPES: dict[str, Recipe] = {
+    "pix2pix": Recipe(Pix2PixConfig, "pix2pix", "Paired translation with a conditional PatchGAN", "flair_to_t1.yaml"),
+    "attention-unet": Recipe(
+        AttentionUNetConfig,
+        "attention_unet",
+        "Paired translation by a U-Net with attention gates",
+        "t1_to_t2_attention.yaml",
+    ),
+}

@@ -1,0 +1,426 @@
+"""What every recipe shares: processes and arithmetic, the run's folder, networks with their optimizers, the step, the
+checkpoint.
+
+Samples and learning rates are functions of the step alone and every random state is in the checkpoint, so a run that
+was killed goes on as if nothing had happened: bit for bit on a CPU.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from MRITranslateLib.errors import InputError
+
+from .config.run import RunConfig
+from .report import write_report
+from .runfolder import RunFolder
+
+Report = Callable[[str, int, int, dict[str, float]], None]
+"""Called with (stage, done, total, figures)."""
+States = dict[str, dict[str, torch.Tensor]]
+_Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+_REPORT_EVERY = 10
+
+
+def silent(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+    """A report that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a recipe found when it validated.
+
+    Attributes:
+        scores: Figures for the log, by name.
+        better: The figure that chooses the best weights, the higher the better; infinite where nothing can choose, so
+            that the last weights are kept.
+        weights: State dictionaries of the best weights, by the name of their package file without suffix.
+        picture: Sample picture (rows, columns) in 0..1.
+    """
+
+    scores: dict[str, float]
+    better: float
+    weights: States
+    picture: np.ndarray | None = field(default=None)
+
+
+class Session:
+    """The frame of a run.
+
+    Args:
+        config: Of the run.
+        resume: Go on from the folder's checkpoint; otherwise a folder that holds a run is refused.
+
+    Attributes:
+        fabric: Processes, device and arithmetic.
+        folder: Where the run writes.
+        step: Steps done.
+        best: Best validation so far.
+
+    Raises:
+        InputError: The folder cannot be used, or the machine lacks what the configuration asks for.
+    """
+
+    def __init__(self, config: RunConfig, resume: bool) -> None:
+        self.config, self._resume = config, resume
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.fabric = _make_fabric(config)
+        self.fabric.launch()
+        if config.batch_size % self.fabric.world_size:
+            raise InputError(
+                f"batch_size {config.batch_size} cannot be shared by {self.fabric.world_size} processes; "
+                "make it a multiple."
+            )
+        self.folder = RunFolder(config.output, resume)
+        self.fabric.barrier()  # nobody writes before everybody has looked
+        if self.fabric.is_global_zero:
+            self.folder.save_config(config)
+        self.fabric.seed_everything(config.seed, verbose=False)
+        self.step, self.best = 0, -math.inf
+        self._validations_since_best = 0
+        self._networks: dict[str, nn.Module] = {}
+        self._averaged: dict[str, AveragedModel] = {}
+        self._optimizers: dict[str, Any] = {}
+        self._rates: dict[str, float] = {}
+        self._unchecked: list[tuple[int, torch.Tensor]] = []
+        self._sums: dict[str, torch.Tensor] = {}
+        self._summed = 0
+        self._clock = _Clock()
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.epochs * self.config.steps_per_epoch
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self.step // self.config.steps_per_epoch
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the score has not risen for `early_stop` validations."""
+        return 0 < self.config.early_stop <= self._validations_since_best
+
+    def add(
+        self,
+        name: str,
+        network: nn.Module,
+        betas: tuple[float, float] = (0.5, 0.999),
+        averaged: bool = False,
+        rate: float = 1.0,
+    ) -> None:
+        """Take a network into the run, as it is: to the device, with Adam, under `name` in the checkpoint.
+
+        There is no wrapper for several processes around it: `update` averages the gradients instead, so that a network
+        may be called any number of times before an update, as GANs do.
+
+        Args:
+            name: In the checkpoint.
+            network: With its first weights, the same in every process; parameters that need no gradient stay as they
+                are.
+            betas: Of Adam.
+            averaged: Keep a moving average of the weights too.
+            rate: Learning rate relative to the run's.
+        """
+        flat = all(parameter.dim() < 5 for parameter in network.parameters())
+        network.to(self.fabric.device)
+        if flat:  # volumes lose by it
+            network.to(memory_format=torch.channels_last)
+        if averaged:
+            self._averaged[name] = AveragedModel(network, multi_avg_fn=moving_average(self.config.ema))
+            self._averaged[name].requires_grad_(False)
+        if self.config.compile:
+            network.compile()
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if not learning:
+            raise InputError("Every layer is frozen; leave some out of freeze.")
+        optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate * rate, betas=betas)
+        self._optimizers[name] = self.fabric.setup_optimizers(optimizer)
+        self._networks[name], self._rates[name] = network, rate
+
+    def restore(self) -> None:
+        """After the last `add`: go on from the checkpoint when resuming; from the beginning when there is none yet.
+
+        Raises:
+            InputError: The checkpoint is damaged or of other networks.
+        """
+        if not self._resume or not self.folder.checkpoint.is_file():
+            return
+        state = self.folder.load_checkpoint()
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+            self.step, self.best = int(state["step"]), float(state["best"])
+            self._validations_since_best = int(state["since best"])
+            torch.set_rng_state(state["random"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f'The checkpoint in "{self.folder.path}" is of other networks; resume with the configuration that the '
+                "run was started with, or choose another --output."
+            ) from error
+
+    def autocast(self) -> Any:
+        """Context in which the networks compute in the configured precision."""
+        return self.fabric.autocast()
+
+    def exportable(self, name: str) -> nn.Module:
+        """The averaged network (the plain one where no average is kept) as a package will hold it.
+
+        Weights are rounded through float16, in plain memory order and evaluation mode: what is validated is what is
+        exported, bit for bit.
+        """
+        source = self._averaged[name].module if name in self._averaged else self._networks[name]
+        network = deepcopy(source).to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half())
+        return network
+
+    def batches(self, samples: Dataset[Any]) -> Iterator[Any]:
+        """The batches of the steps that remain, on the device.
+
+        Args:
+            samples: Map-style, at least `steps * batch_size` long, where item i is a function of i alone.
+        """
+        config, world = self.config, self.fabric.world_size
+        first = self.step * config.batch_size + self.fabric.global_rank
+        mine = Subset(samples, range(first, self.steps * config.batch_size, world))
+        on_gpu = self.fabric.device.type == "cuda"
+        loader = DataLoader(
+            mine,
+            config.batch_size // world,
+            num_workers=min(8, os.cpu_count() or 1) if on_gpu else 0,
+            pin_memory=on_gpu,
+        )
+        for network in self._networks.values():
+            network.train()
+        self._clock.start(self.step)
+        iterator = iter(loader)
+        while self.step < self.steps and not self.stopped_early:
+            with self._clock.waiting():
+                batch = next(iterator)
+            self._set_learning_rates()
+            yield _to(batch, self.fabric.device)
+        self.fabric.barrier()
+
+    def update(self, name: str, loss: torch.Tensor) -> None:
+        """One step of a network's optimizer down the gradient of `loss`.
+
+        Raises:
+            InputError: The loss is not finite; the last good checkpoint is untouched.
+        """
+        self._unchecked.append((self.step, loss.detach()))
+        if loss.device.type == "cpu":  # asking a GPU would make it wait
+            self._check_losses()
+        network, optimizer = self._networks[name], self._optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self._average_gradients(network)
+        self.fabric.clip_gradients(network, optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=False)
+        optimizer.step()
+        if name in self._averaged:
+            self._averaged[name].update_parameters(network)
+
+    def end_step(self, figures: Mapping[str, torch.Tensor], report: Report = silent) -> bool:
+        """Count the step.
+
+        Args:
+            figures: Losses of the step, by name.
+            report: Told every ten steps, with the seconds left.
+
+        Returns:
+            True when a period ends: then `end_period` is due.
+        """
+        config = self.config
+        for key, value in figures.items():
+            self._sums[key] = self._sums.get(key, torch.zeros((), device=value.device)) + value.detach().float()
+        self._summed += 1
+        self.step += 1
+        ends = self.step % config.steps_per_epoch == 0 and (
+            self.epoch % config.validate_every == 0 or self.epoch in config.sample_epochs or self.step == self.steps
+        )
+        if self.step % _REPORT_EVERY == 0 or ends:
+            self._check_losses()
+            now = {key: value.item() for key, value in figures.items()}
+            report("Training", self.step, self.steps, now | {"seconds left": self._clock.left(self.step, self.steps)})
+        return ends
+
+    def end_period(self, validate: Callable[[], Validation], report: Report = silent) -> None:
+        """Validate, log, draw samples, keep the best weights, write the checkpoint and the report.
+
+        Args:
+            validate: Called in the first process only.
+            report: Told the scores.
+        """
+        self._check_losses()
+        means = {key: self._over_processes(value).item() / self._summed for key, value in self._sums.items()}
+        self._sums, self._summed = {}, 0
+        rose = False
+        if self.fabric.is_global_zero:
+            clock = self._clock.figures(self.step, self.config.batch_size)
+            was_training = {name: network.training for name, network in self._networks.items()}
+            found = validate()
+            for name, network in self._networks.items():
+                network.train(was_training[name])
+            report("Validated", self.step, self.steps, found.scores)
+            rose = found.better > self.best or math.isinf(found.better)
+            if rose:
+                self.best = found.better
+                self.folder.save_best(found.weights)
+            self.folder.log(self.epoch, self.step, means | found.scores | clock)
+            if found.picture is not None:
+                self.folder.save_samples(self.epoch, found.picture)
+            write_report(self.folder)
+        rose, self.best = self.fabric.broadcast((rose, self.best))
+        self._validations_since_best = 0 if rose else self._validations_since_best + 1
+        self._save()
+        self._clock.start(self.step)
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            state = {name: part.state_dict() for name, part in self._parts().items()}
+            rest = {
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "step": self.step,
+                "best": self.best,
+                "since best": self._validations_since_best,
+                "random": torch.get_rng_state(),
+            }
+            self.folder.save_checkpoint(state | rest)
+        self.fabric.barrier()
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a state, by its name in the checkpoint."""
+        parts: dict[str, Any] = dict(self._networks)
+        parts |= {f"{name} averaged": network for name, network in self._averaged.items()}
+        return parts | {f"{name} optimizer": optimizer for name, optimizer in self._optimizers.items()}
+
+    def _average_gradients(self, network: nn.Module) -> None:
+        """Over all processes; with batches of one size that is the gradient of the whole batch."""
+        if self.fabric.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        flat = self._over_processes(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _over_processes(self, value: torch.Tensor) -> torch.Tensor:
+        mean = self.fabric.all_reduce(value, reduce_op="mean")
+        assert isinstance(mean, torch.Tensor)
+        return mean
+
+    def _set_learning_rates(self) -> None:
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self._rates[name] * learning_rate(self.config, self.step)
+
+    def _check_losses(self) -> None:
+        for step, loss in self._unchecked:
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"The loss became {loss.item()} at step {step}; "
+                    "lower learning_rate and --resume from the last checkpoint."
+                )
+        self._unchecked.clear()
+
+
+def learning_rate(config: RunConfig, step: int) -> float:
+    """Linear warm-up, then the schedule: a cosine down to 1 %, linear to 0 over the second half, or constant."""
+    done = step / (config.epochs * config.steps_per_epoch)
+    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
+    if config.schedule == "cosine":
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+    elif config.schedule == "linear":
+        fall = min(1.0, 2 * (1 - done))
+    else:
+        fall = 1.0
+    return config.learning_rate * warm * fall
+
+
+def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, torch.Tensor | int], None]:
+    """Exponential moving average whose decay warms up, so that a short run is not held back by its first weights."""
+
+    @torch.no_grad()
+    def update(averaged: _Tensors, current: _Tensors, count: torch.Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - now)
+
+    return update
+
+
+def _make_fabric(config: RunConfig) -> Fabric:
+    """Fabric on this machine, or on the processes that torchrun, `fabric run` or SLURM have started."""
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
+    try:
+        return Fabric(
+            accelerator=config.accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            precision=config.precision,
+        )
+    except (ValueError, RuntimeError, TypeError) as error:
+        first = " ".join(str(error).split())
+        raise InputError(f"This machine cannot train as accelerator, devices and precision say: {first}") from None
+
+
+def _to(batch: Any, device: torch.device) -> Any:
+    """Tensors of a batch to the device, pictures in channels_last."""
+    if isinstance(batch, torch.Tensor):
+        layout = torch.channels_last if batch.dim() == 4 else torch.preserve_format
+        return batch.to(device, non_blocking=True, memory_format=layout)
+    if isinstance(batch, Mapping):
+        return {key: _to(value, device) for key, value in batch.items()}
+    return [_to(value, device) for value in batch] if isinstance(batch, list | tuple) else batch
+
+
+class _Clock:
+    """Speed and the share of it that was spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        self._first, self._since, self._waited = step, time.monotonic(), 0.0
+
+    def waiting(self) -> "_Wait":
+        return _Wait(self)
+
+    def waited(self, seconds: float) -> None:
+        self._waited += seconds
+
+    def left(self, step: int, steps: int) -> float:
+        return (time.monotonic() - self._since) / max(1, step - self._first) * (steps - step)
+
+    def figures(self, step: int, batch_size: int) -> dict[str, float]:
+        seconds = time.monotonic() - self._since
+        return {
+            "images per second": (step - self._first) * batch_size / seconds,
+            "share of waiting for data": self._waited / seconds,
+        }
+
+
+class _Wait:
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *details: object) -> None:
+        self._clock.waited(time.monotonic() - self._since)

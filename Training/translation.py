@@ -1,0 +1,146 @@
+"""What the recipes that train a translator on pairs share: their data, their validation, their package."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from MRITranslateLib.card import NetworkCard, TranslationCard
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.networks import build
+from MRITranslateLib.package import load_package
+
+from .config.translation import TranslationConfig
+from .data.alignment import check_alignment
+from .data.pairs import PreparedPair, is_phantom, load_pair, prepare_all
+from .data.slices import RandomSlices
+from .export import after_training, training_card, write
+from .scoring import ANYWHERE, held_out_scores, measure_domain, measure_scores
+from .session import Report, Session, States, Validation
+from .validation import validate
+
+
+@dataclass(frozen=True)
+class PairedData:
+    """Prepared subjects of a paired run.
+
+    Attributes:
+        train, validation: Subjects.
+        samples: Random training slices or patches, one batch after the other.
+    """
+
+    train: list[PreparedPair]
+    validation: list[PreparedPair]
+    samples: RandomSlices
+
+
+def check(config: TranslationConfig) -> None:
+    """Find mistakes that need no data.
+
+    Raises:
+        InputError: The configuration contradicts itself.
+    """
+    if not config.data.training_subjects:
+        raise InputError("There is nothing to train on; list subjects in data.train, or say data.phantoms.")
+    everyone = config.data.training_subjects + config.data.validation + config.data.test
+    twice = {subject for subject in everyone if everyone.count(subject) > 1}
+    if twice:
+        raise InputError(
+            f"{', '.join(sorted(twice))} appears in more than one of data.train, data.validation and data.test."
+        )
+    if config.crop % config.grid.size_multiple:
+        raise InputError(f"crop must be a multiple of grid.size_multiple ({config.grid.size_multiple}).")
+
+
+def prepare_data(session: Session, config: TranslationConfig, card: TranslationCard, report: Report) -> PairedData:
+    """Check and prepare every subject of the run; the split goes to the run's folder.
+
+    Raises:
+        InputError: A subject cannot be used.
+    """
+    data = config.data
+    if session.fabric.is_global_zero:
+        session.folder.save_split({"train": data.training_subjects, "validation": data.validation, "test": data.test})
+    real = [name for name in data.train + data.validation if not is_phantom(name)]
+    for done, subject in enumerate(real if data.check_alignment else []):
+        pair = load_pair(data, card.source, card.target, subject)
+        report("Checking alignment", done + 1, len(real), check_alignment(pair))
+    subjects = data.training_subjects + data.validation
+    counter = iter(range(1, len(subjects) + 1))
+    tick = lambda _subject: report("Preparing data", next(counter), len(subjects), {})  # noqa: E731
+    train = prepare_all(data, card, data.training_subjects, tick)
+    samples = RandomSlices(
+        train,
+        config.grid.context,
+        config.crop,
+        config.augment,
+        data.phantom_share,
+        config.seed,
+        session.steps * config.batch_size,
+    )
+    return PairedData(train, prepare_all(data, card, data.validation, tick), samples)
+
+
+def build_network(network: NetworkCard) -> torch.nn.Module:
+    """A network of the registry with fresh weights."""
+    return build(network.name, network.parameters)
+
+
+def validate_translator(session: Session, data: PairedData, card: TranslationCard, weights: States) -> Validation:
+    """Scores of the weights that would be exported, on the validation subjects.
+
+    Args:
+        session: Its network "generator" is judged.
+        data: Without validation subjects a training subject is drawn, and the last weights count as the best.
+        card: Of the package.
+        weights: State dictionaries beside the generator's.
+    """
+    generator = session.exportable("generator")
+    scores, picture = validate(generator, data.validation or data.train[:1], card, session.fabric.device)
+    better = scores["psnr"] if data.validation else float("inf")
+    return Validation(scores, better, {"weights": generator.state_dict()} | weights, picture)
+
+
+def draft_card(config: TranslationConfig, loss: str, discriminator: NetworkCard | None) -> TranslationCard:
+    """The card before training: what prepares the data, without facts and scores.
+
+    Raises:
+        InputError: The configuration does not make a valid card.
+    """
+    package = config.package
+    try:
+        return TranslationCard(
+            name=package.name,
+            version=package.version,
+            title=package.title,
+            source=package.source,
+            target=package.target,
+            network=config.network,
+            discriminator=discriminator,
+            grid=config.grid,
+            intensity=config.intensity,
+            licence=package.licence,
+            training=training_card(package, config.data.training_subjects, config.data.validation, loss),
+            domain=ANYWHERE,
+            intended_use=package.intended_use,
+            limits=package.limits,
+        )
+    except ValueError as error:
+        raise InputError(f"The configuration does not make a valid model card: {error}") from None
+
+
+def export_paired(session: Session, config: TranslationConfig, card: TranslationCard, data: PairedData) -> Path:
+    """The best weights as a package in the run's folder; written once, measured as a user would get it, and written
+    again with the scores in its card."""
+    weights = session.folder.load_best()
+    update = {"domain": measure_domain(data.train)} | ({} if "discriminator" in weights else {"discriminator": None})
+    card = after_training(card.model_copy(update=update), config, session.step)
+    folder = session.folder.export
+    write(folder, card, weights)
+    scores = [*held_out_scores(config), *measure_scores(config, load_package(folder), config.data.test)]
+    return write(folder, card.model_copy(update={"scores": scores}), weights)
+
+
+def has_trained_discriminator(config: TranslationConfig) -> bool:
+    """Whether the package that a run starts from brings a discriminator."""
+    return config.init is not None and load_package(str(config.init)).has_discriminator
