@@ -258,7 +258,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self._parameterNode or not self._parameterNode.inputVolume:
             return _("Choose an input volume, or load the phantom patient.")
         if not self._models.name:
-            return _("No model is installed; see About this model.")
+            return _("No translation model is installed; see About this model.")
         return ""
 
     def onRun(self):

@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, PackageError
+from . import files
+from .errors import InputError, PackageError, printable
 from .modality import MODALITIES
 
 MOST_CARD_BYTES = 1 << 20
 DISCLAIMER = "Research tool. Not for diagnosis."
-_FILES = ("model.json", "weights.safetensors", "discriminator.safetensors", "README.md", "LICENSE")
+_MODALITIES_OF = {
+    "translation": ("source", "target"),
+    "generation": ("target",),
+    "radiograph": ("target",),
+    "classification": ("source",),
+}
+"""Which modalities a card names, by its task."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_]{0,63}\Z")
 
 
@@ -33,8 +40,8 @@ class ModelSummary:
     Attributes:
         name: Key by which `load_package` finds it; the name of its folder.
         title: Name for people.
-        source, target: Modality names; empty where the card could not be read.
-        version, task: As on the card.
+        source, target: Modality names; empty where the task has none or the card could not be read.
+        version, task: As on the card; the task is translation, generation, radiograph or classification.
         folder: Absolute path.
         built_in: Whether it came with the extension (and cannot be removed).
         bytes: Size of its files.
@@ -51,6 +58,11 @@ class ModelSummary:
     built_in: bool
     bytes: int
     broken: str | None
+
+    @property
+    def about(self) -> str:
+        """What goes in and what comes out, in a few words."""
+        return _about(self.task, self.source, self.target)
 
 
 def builtin_folder() -> Path:
@@ -141,9 +153,9 @@ def add_model(folder: str | os.PathLike[str]) -> Path:
         raise InputError(f'A model called "{name}" exists already; remove it first or rename the new one.')
     target = models_folder() / name
     with new_package_folder(target) as temporary:
-        for file in _FILES:
-            if (package.folder / file).is_file():
-                shutil.copyfile(package.folder / file, temporary / file)
+        for file in (files.CARD, files.README, files.LICENCE, *package.card.files):
+            (temporary / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(package.folder / file, temporary / file)
         Package(temporary).verify()
     return target
 
@@ -178,7 +190,7 @@ def read_card_text(folder: Path) -> str:
     Raises:
         PackageError: Says what is wrong.
     """
-    path = folder / "model.json"
+    path = folder / files.CARD
     where = printable(folder.name, 80)
     try:
         facts = path.lstat()
@@ -209,10 +221,12 @@ def card_text(folder: str | os.PathLike[str]) -> str:
         PackageError: The card cannot be read.
     """
     card = _read(Path(folder))
+    task = _task(card)
     network, training, licence = (_dict(card, key) for key in ("network", "training", "licence"))
     lines = [
         f"{_text(card, 'title')} ({_text(card, 'name')} {_text(card, 'version')})",
-        f"{_long(_text(card, 'source'))} to {_long(_text(card, 'target'))}, network {_text(network, 'name')}",
+        f"{_about(task, *(_long(name) for name in _modalities(card, task)))}, network {_text(network, 'name')}",
+        *_picture_lines(card),
         "",
         f"Intended use: {_text(card, 'intended_use')}",
         DISCLAIMER,
@@ -235,6 +249,40 @@ def card_text(folder: str | os.PathLike[str]) -> str:
         *([f"  - {printable(limit)}" for limit in _list(card, "limits")] or ["  none stated"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _about(task: str, source: str, target: str) -> str:
+    """What goes in and what comes out; `source` and `target` are names of modalities, short or long."""
+    return {
+        "generation": f"Random numbers to {target}",
+        "radiograph": f"Report to {target}",
+        "classification": f"{source} to classes",
+    }.get(task, f"{source} to {target}")
+
+
+def _task(card: dict[str, Any]) -> str:
+    return _text(card, "task") if "task" in card else "translation"
+
+
+def _modalities(card: dict[str, Any], task: str) -> tuple[str, str]:
+    """Source and target on a card; "" where its task has none."""
+    keys = _MODALITIES_OF.get(task, ("source", "target"))
+    source, target = (_text(card, key) if key in keys else "" for key in ("source", "target"))
+    return source, "CXR" if task == "radiograph" and "target" not in card else target
+
+
+def _picture_lines(card: dict[str, Any]) -> list[str]:
+    """What a card of pictures says about them."""
+    size, classes = _text(_dict(card, "picture"), "size"), _list(card, "classes")
+    lines = [f"Pictures of {size} x {size} pixels"] if "picture" in card else []
+    if "text" in card:
+        text = _dict(card, "text")
+        where = "your own copy is needed" if text.get("encoder") == "external" else "in the package"
+        lines.append(f"Language model: {_text(text, 'source')} ({where})")
+    if classes:
+        kind = "any number of them in a picture" if card.get("multi_label") is True else "one of them for a picture"
+        lines.append(f"Classes, {kind}: {printable(', '.join(str(name) for name in classes))}")
+    return lines
 
 
 def _score_lines(card: dict[str, Any]) -> list[str]:
@@ -278,16 +326,22 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
             raise PackageError(
                 f'The folder "{printable(folder.name, 80)}" holds the model "{name}"; rename the folder to {name}.'
             )
-        for key in ("source", "target"):
-            if not isinstance(card.get(key), str) or card[key] not in MODALITIES:
+        task = _task(card)
+        if task not in _MODALITIES_OF:
+            raise PackageError(
+                f'model.json of "{name}" states no known task; get the package again, or a newer MRITranslate.'
+            )
+        source, target = _modalities(card, task)
+        for key, value in (("source", source), ("target", target)):
+            if key in _MODALITIES_OF[task] and value not in MODALITIES:
                 raise PackageError(f'model.json of "{name}" names no known modality as {key}; get the package again.')
         return ModelSummary(
             name=name,
             title=_text(card, "title"),
-            source=str(card["source"]),
-            target=str(card["target"]),
+            source=source,
+            target=target,
             version=_text(card, "version"),
-            task=_text(card, "task"),
+            task=task,
             folder=folder.absolute(),
             built_in=built_in,
             bytes=_check_sizes(folder, card, name),
@@ -305,11 +359,11 @@ def _broken(folder: Path, built_in: bool, reason: str) -> ModelSummary:
 def _check_sizes(folder: Path, card: dict[str, Any], name: str) -> int:
     """Total size of the files, each there with the size that the card states."""
     total = 0
-    files = _dict(card, "files")
-    if "weights.safetensors" not in files:
-        raise PackageError(f'model.json of "{name}" states no weights.safetensors; get the package again.')
-    for file, facts in files.items():
-        if file not in _FILES:
+    stated = _dict(card, "files")
+    if files.WEIGHTS not in stated:
+        raise PackageError(f'model.json of "{name}" states no {files.WEIGHTS}; get the package again.')
+    for file, facts in stated.items():
+        if file not in files.ALL:
             raise PackageError(f'model.json of "{name}" names the file {ascii(file)[:80]}; do not use this package.')
         try:
             size = (folder / file).lstat().st_size
@@ -334,13 +388,6 @@ def _read(folder: Path) -> dict[str, Any]:
     if not isinstance(card, dict):
         raise PackageError(f'model.json of "{printable(folder.name, 80)}" is not a card; get the package again.')
     return card
-
-
-def printable(value: object, most: int = 2000) -> str:
-    """Foreign text as one printable line of bounded length."""
-    line = " ".join(str(value).split())
-    line = "".join(letter for letter in line if letter.isprintable())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _text(part: dict[str, Any], key: str) -> str:

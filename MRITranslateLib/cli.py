@@ -325,7 +325,7 @@ def list_(as_json: Json = False) -> None:
         return
     width = max([len(model.name) for model in models], default=0)
     for model in models:
-        about = model.broken or f"{model.source} to {model.target}, {model.title}, {model.version}"
+        about = model.broken or f"{model.about}, {model.title}, {model.version}"
         state = "broken: " if model.broken else ""
         typer.echo(f"{model.name:{width}}  {state}{about} ({'built in' if model.built_in else 'yours'})")
     if not models:

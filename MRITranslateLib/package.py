@@ -1,30 +1,27 @@
 """A model package: a folder with a card (`model.json`), weights, README.md and LICENSE.
 
-The weights are `weights.safetensors` and, where realism can be explained, `discriminator.safetensors`. A package is
-foreign data until it is checked, and never code: the card is validated, networks come from the registry only, files
-stay in the folder, and sizes, names, shapes and hashes are compared before memory is taken. Pickles are never opened.
+The weights are `weights.safetensors` and, where realism can be explained, `discriminator.safetensors`; a language model
+lies in the folder `text`. A package is foreign data until it is checked, and never code: the card is validated,
+networks come from the registry only, files stay in the folder, and sizes, names, shapes and hashes are compared before
+memory is taken. Pickles are never opened.
 """
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from . import catalog, networks, tensors
-from .card import AnyCard, FileCard, NetworkCard, TranslationCard, parse_card
-from .errors import InputError, PackageError
+from . import catalog, files, probe, tensors
+from .card import AnyCard, ClassificationCard, FileCard, RadiographCard, TranslationCard, parse_card
+from .errors import InputError, PackageError, printable
+from .files import DISCRIMINATOR, WEIGHTS
+from .folders import new_folder
 
-WEIGHTS = "weights.safetensors"
-DISCRIMINATOR = "discriminator.safetensors"
 _LONGEST_MESSAGE = 500
-_PROBE_PIXELS = 128
-"""Slices of at least this size show whether a network fits its grid."""
 
 
 class Package:
@@ -44,10 +41,11 @@ class Package:
         self.folder = Path(folder).resolve()
         self.card = _read_card(self.folder)
         self._networks: dict[tuple[str, str], nn.Module] = {}
-        self._shapes = _shapes(self.card)
+        self._shapes = probe.shapes(self.card)
         for name, shapes in self._shapes.items():
             file = self.card.files[name]
             tensors.check_file(self.folder / name, file.bytes, file.sha256, shapes, self.card.name)
+        self._check_text()
 
     def translation_card(self) -> TranslationCard:
         """The card of a package that translates.
@@ -63,7 +61,7 @@ class Package:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the generator's weights, for the provenance of a result."""
+        """SHA-256 of the weights of the generator or classifier, for the provenance of a result."""
         return self.card.files[WEIGHTS].sha256
 
     @property
@@ -72,19 +70,31 @@ class Package:
         return self.card.discriminator is not None
 
     def generator(self, device: str | torch.device = "cpu") -> nn.Module:
-        """The translator on `device`, loaded once per device.
+        """The network that makes images, on `device`, loaded once per device.
 
         Returns:
-            The network in evaluation mode with float32 parameters that need no gradient. Input (n, context, rows,
-            columns), output (n, 1, rows, columns), both in network units. Callers share it and leave it as it is.
+            The network in evaluation mode with float32 parameters that need no gradient; callers share it and leave it
+            as it is. Its output is in network units. Of a translation: (n, context, rows, columns) to (n, 1, rows,
+            columns), in 3-D (n, 1, slices, rows, columns) to the same. Of a generation: random numbers (n, latent),
+            where `latent` is an attribute of the network, to (n, 1, size, size). Of a radiograph: random numbers
+            (n, latent) and a report's features (n, features) to (n, 1, size, size).
 
         Raises:
-            PackageError: The weights are not finite, untrained, or no longer those that the card states.
+            PackageError: The weights are not finite, untrained, or no longer those that the card states; or the
+                package classifies.
         """
+        if isinstance(self.card, ClassificationCard):
+            raise PackageError(
+                f'"{self.card.name}" tells what a picture shows and makes none; choose a model that makes images.'
+            )
         return self._network(WEIGHTS, device)
 
     def discriminator(self, device: str | torch.device = "cpu") -> nn.Module:
-        """The PatchGAN on `device`, as `generator`. Input (n, context + 1, rows, columns), output (n, 1, h, w) logits.
+        """The judge of realism on `device`, as `generator`; above 0 is "real".
+
+        Of a translation: input and output as channels (n, context + 1, rows, columns) to logits (n, 1, h, w). Of a
+        generation: pictures (n, 1, size, size) to logits (n, 1) or (n,). Of a radiograph: pictures and features (n,
+        features) to the same.
 
         Raises:
             PackageError: The package has none, or as for `generator`.
@@ -95,13 +105,41 @@ class Package:
             )
         return self._network(DISCRIMINATOR, device)
 
+    def classifier(self, device: str | torch.device = "cpu") -> nn.Module:
+        """The classifier on `device`, as `generator`: pictures (n, 1, size, size) to logits (n, classes).
+
+        Raises:
+            PackageError: The package makes images, or as for `generator`.
+        """
+        if not isinstance(self.card, ClassificationCard):
+            raise PackageError(
+                f'"{self.card.name}" makes images and cannot tell what one shows; choose a classification model.'
+            )
+        return self._network(WEIGHTS, device)
+
+    def text_folder(self) -> Path:
+        """The folder of the package's language model, whose files were compared with their hashes just now.
+
+        Raises:
+            PackageError: The package has no language model, or its files are no longer those that the card states.
+        """
+        if not isinstance(self.card, RadiographCard):
+            raise PackageError(f'"{self.card.name}" reads no text; choose a model that makes X-rays of reports.')
+        if self.card.text.encoder == "external":
+            raise PackageError(
+                f'"{self.card.name}" comes without its language model ({printable(self.card.text.source, 200)}); '
+                "give the folder of your own copy."
+            )
+        self._check_text()
+        return self.folder / "text"
+
     def verify(self) -> None:
         """Check everything, the values of the weights and the texts included.
 
         Raises:
             PackageError: Says what is wrong.
         """
-        for name in ("README.md", "LICENSE"):
+        for name in (files.README, files.LICENCE):
             tensors.open_regular(self.folder / name, self.card.name).close()
         for name in self._shapes:
             self._load(name)
@@ -119,10 +157,27 @@ class Package:
         state = tensors.read_state(self.folder / name, file.bytes, file.sha256, self._shapes[name], where)
         # Building draws random numbers; the caller's stream must not depend on when a package is loaded.
         with torch.random.fork_rng(devices=[]):
-            network = _build(_parts(self.card)[name], where)
+            network = probe.build(probe.parts(self.card)[name], where)
             # Only whole-number buffers can be missing: the names were compared before. They keep their built value.
             network.load_state_dict(state, strict=False)
         return network.eval().requires_grad_(False)
+
+    def _check_text(self) -> None:
+        """Size, header and hash of each file of the language model; whatever reads the folder finds no other file."""
+        listed = {Path(name).name: name for name in self.card.files if name in files.TEXT}
+        if not listed:
+            return
+        folder, where = self.folder / "text", self.card.name
+        if folder.is_symlink() or not folder.is_dir():
+            raise PackageError(f'The folder "text" is missing from the package "{where}"; get the package again.')
+        for name in os.listdir(folder):
+            if name not in listed:
+                raise PackageError(
+                    f'"text" of "{where}" holds {ascii(name)[:80]}, which its card does not name; remove it.'
+                )
+        for short, name in listed.items():
+            file = self.card.files[name]
+            tensors.check_other(folder / short, file.bytes, file.sha256, files.TEXT[name], where)
 
 
 def load_package(name_or_folder: str | os.PathLike[str]) -> Package:
@@ -145,6 +200,7 @@ def write_package(
     weights: Mapping[str, Mapping[str, torch.Tensor]],
     licence_text: str,
     readme: str,
+    extra_files: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write a package under a temporary name beside `folder`, check it, and put it in place in one step.
 
@@ -153,16 +209,20 @@ def write_package(
         card: The card; its `files` are filled in here.
         weights: "weights" and, if the card names one, "discriminator": state dicts of the networks. Stored as float16.
         licence_text, readme: Contents of LICENSE and README.md.
+        extra_files: The files of a language model to copy, by their names in the package (see `files.TEXT`), such as
+            "text/config.json".
 
     Returns:
         The absolute path of the package.
 
     Raises:
-        PackageError: The weights do not fit the card, are not finite, or are untrained; or a text is empty.
+        PackageError: The weights do not fit the card, are not finite, or are untrained; a text is empty; or the extra
+            files are not those that the card needs.
         InputError: The folder cannot be written.
     """
     target = Path(folder).resolve()
-    wanted = {name.removesuffix(".safetensors"): name for name in _parts(card)}
+    wanted = {name.removesuffix(".safetensors"): name for name in probe.parts(card)}
+    extra = dict(extra_files or {})
     if set(weights) != set(wanted):
         raise PackageError(
             f'Give state dicts for exactly {", ".join(wanted)}: that is what the card of "{card.name}" names.'
@@ -170,17 +230,33 @@ def write_package(
     for text, what in ((licence_text, "licence"), (readme, "README")):
         if not text.strip():
             raise PackageError(f'The {what} of "{card.name}" is empty; a package states its terms and its use.')
-    shapes = _shapes(card)
+    needed, allowed = _names(card)
+    if not needed <= {*wanted.values(), *extra} <= set(allowed):
+        names = ", ".join(name for name in allowed if name in files.TEXT) or "none"
+        raise PackageError(f'The extra files of "{card.name}" must be those of its language model: {names}.')
+    for source in extra.values():
+        if not source.is_file():
+            raise InputError(f'There is no file "{source}" to put into the package; save the language model first.')
+    shapes = probe.shapes(card)
     with new_package_folder(target) as temporary:
-        files = {}
+        facts = {}
         for key, name in wanted.items():
             size, digest = tensors.write_state(weights[key], temporary / name, shapes[name], card.name)
-            files[name] = FileCard(sha256=digest, bytes=size)
-        text = card.model_copy(update={"files": files}).model_dump_json(indent=2)
-        for name, content in (("model.json", text), ("LICENSE", licence_text), ("README.md", readme)):
+            facts[name] = FileCard(sha256=digest, bytes=size)
+        for name, source in extra.items():
+            facts[name] = _copy(source, temporary / name)
+        text = card.model_copy(update={"files": facts}).model_dump_json(indent=2)
+        for name, content in ((files.CARD, text), (files.LICENCE, licence_text), (files.README, readme)):
             (temporary / name).write_text(content.rstrip() + "\n", encoding="utf-8", newline="\n")
         Package(temporary).verify()
     return target
+
+
+def _copy(source: Path, copy: Path) -> FileCard:
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, copy)
+    with copy.open("rb") as file:
+        return FileCard(sha256=tensors.sha256(file), bytes=copy.stat().st_size)
 
 
 @contextmanager
@@ -190,40 +266,10 @@ def new_package_folder(target: Path) -> Iterator[Path]:
     Raises:
         InputError: The place cannot be written, or holds something that is not a package.
     """
-    if target.exists() and not (target / "model.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not (target / files.CARD).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f'"{target}" exists and is not a model package; choose another folder.')
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-writing-", dir=target.parent))
+    with new_folder(target) as temporary:
         yield temporary
-        _put_in_place(temporary, target)
-    except OSError as error:
-        raise InputError(
-            f'"{target}" cannot be written ({error.strerror}); free space or choose another folder.'
-        ) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _put_in_place(temporary: Path, target: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o777 & ~umask)  # mkdtemp gives 0700
-    if not target.exists():
-        os.rename(temporary, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    try:
-        os.rename(target, old / "package")
-        try:
-            os.rename(temporary, target)
-        except OSError:
-            os.rename(old / "package", target)
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_card(folder: Path) -> AnyCard:
@@ -233,17 +279,17 @@ def _read_card(folder: Path) -> AnyCard:
     try:
         card = parse_card(text, where)
     except PackageError as error:  # it may quote what the file holds
-        raise PackageError(catalog.printable(error, _LONGEST_MESSAGE)) from None
-    expected = {WEIGHTS, DISCRIMINATOR} if card.discriminator is not None else {WEIGHTS}
+        raise PackageError(printable(error, _LONGEST_MESSAGE)) from None
+    needed, allowed = _names(card)
     for name in card.files:
-        if name not in (WEIGHTS, DISCRIMINATOR):
+        if name not in (*allowed, DISCRIMINATOR):
             raise PackageError(
-                f'model.json of "{where}" names the file {ascii(name)[:80]}, a package may only hold '
-                f"{WEIGHTS} and {DISCRIMINATOR}; do not use this package."
+                f'model.json of "{where}" names the file {ascii(name)[:80]}, this kind of package may only hold '
+                f"{', '.join(allowed)}; do not use this package."
             )
-    if set(card.files) != expected:
+    if not needed <= set(card.files) <= set(allowed):
         raise PackageError(
-            f'model.json of "{where}" must state size and hash of {" and ".join(sorted(expected))}; '
+            f'model.json of "{where}" must state size and hash of {" and ".join(sorted(needed))}; '
             "get the package again."
         )
     if card.training.steps < 1:
@@ -253,67 +299,8 @@ def _read_card(folder: Path) -> AnyCard:
     return card
 
 
-def _build(card: NetworkCard, where: str) -> nn.Module:
-    """Build a network of the registry with fresh weights.
-
-    Raises:
-        PackageError: Unknown network, unsuitable parameters, a network out of all proportion, or in-place activations.
-    """
-    try:
-        network = networks.build(card.name, card.parameters)
-    except PackageError as error:
-        message = f'The card of "{where}" is wrong: {error}'
-        raise PackageError(catalog.printable(message, _LONGEST_MESSAGE)) from None
-    if any(getattr(module, "inplace", False) for module in network.modules()):
-        raise PackageError(
-            f'The network of "{where}" has in-place activations, which falsify explanations; build it without.'
-        )
-    return network
-
-
-def _shapes(card: AnyCard) -> dict[str, tensors.Shapes]:
-    """For each weights file of a card the names and shapes that its network gives it.
-
-    Raises:
-        PackageError: As `_build`, or a network does not take the slices that the card's grid gives, or answer in kind.
-    """
-    assert isinstance(card, TranslationCard)
-    multiple = card.grid.size_multiple
-    size = -(-_PROBE_PIXELS // multiple) * multiple
-    shapes = {}
-    for name, part in _parts(card).items():
-        judge = name == DISCRIMINATOR
-        shapes[name], answer = _probe(part.model_dump_json(), card.name, card.grid.context + judge, size)
-        if len(answer) != 4 or answer[1] != 1 or (answer[2:] == (size, size)) == judge:
-            raise PackageError(
-                f'The network "{part.name}" of "{card.name}" does not fit the grid on its card '
-                f"({card.grid.context} slices as channels, sizes in multiples of {multiple}); get the package again."
-            )
-    return shapes
-
-
-@lru_cache(maxsize=32)
-def _probe(network: str, where: str, channels: int, size: int) -> tuple[tensors.Shapes, tuple[int, ...]]:
-    """Shapes of a network's weights and of its answer to one slice, from a network without memory (the meta device).
-
-    Args:
-        network: JSON of its `NetworkCard`, which a cache can compare.
-        where: Name of the package, for messages.
-        channels, size: Of the slice.
-    """
-    with torch.device("meta"), torch.inference_mode():
-        built = _build(NetworkCard.model_validate_json(network), where).eval()
-        try:
-            answer = tuple(built(torch.empty(1, channels, size, size)).shape)
-        except (RuntimeError, ValueError, TypeError):
-            answer = ()
-    floating = {name: tensor for name, tensor in built.state_dict().items() if tensor.is_floating_point()}
-    return {name: tuple(tensor.shape) for name, tensor in floating.items()}, answer
-
-
-def _parts(card: AnyCard) -> dict[str, NetworkCard]:
-    """The networks of a card by the file of their weights."""
-    parts = {WEIGHTS: card.network}
-    if card.discriminator is not None:
-        parts[DISCRIMINATOR] = card.discriminator
-    return parts
+def _names(card: AnyCard) -> tuple[set[str], list[str]]:
+    """The files whose size and hash a card has to state, and those that it may state."""
+    packaged = isinstance(card, RadiographCard) and card.text.encoder == "package"
+    parts = list(probe.parts(card))
+    return {*parts, *(files.TEXT_NEEDED if packaged else ())}, [*parts, *(files.TEXT if packaged else ())]

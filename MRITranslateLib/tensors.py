@@ -19,9 +19,8 @@ import safetensors.torch
 import torch
 
 from .errors import PackageError
+from .files import MOST_WEIGHTS_BYTES
 
-MOST_BYTES = 2 * 1024**3
-"""Largest weights file that is opened at all."""
 _MOST_HEADER_BYTES = 4 * 1024**2
 _ITEM_BYTES = {"F16": 2, "BF16": 2, "F32": 4}
 _AGAIN = "get the package again from where it was published"
@@ -112,13 +111,38 @@ def write_state(state: Mapping[str, torch.Tensor], path: Path, shapes: Shapes, w
         return path.stat().st_size, sha256(file)
 
 
+def check_other(path: Path, size: int, digest: str, most: int, where: str) -> None:
+    """Check a file that belongs to no network of the registry: size, the header of safetensors, hash.
+
+    Args:
+        path, size, digest, where: As for `check_file`.
+        most: Most bytes that such a file may have.
+
+    Raises:
+        PackageError: Says which of these is wrong.
+    """
+    with open_regular(path, where) as file:
+        _check_size(file, path.name, size, most, where)
+        if path.suffix == ".safetensors":
+            read_header(file, size, path.name, where)
+        _check_hash(file, path.name, digest, where)
+
+
 def _check(file: BinaryIO, name: str, size: int, digest: str, shapes: Shapes, where: str) -> None:
+    _check_size(file, name, size, MOST_WEIGHTS_BYTES, where)
+    compare_shapes(read_header(file, size, name, where), shapes, name, where)
+    _check_hash(file, name, digest, where)
+
+
+def _check_size(file: BinaryIO, name: str, size: int, most: int, where: str) -> None:
     actual = os.fstat(file.fileno()).st_size
     if actual != size:
         raise PackageError(f'"{name}" of "{where}" has {actual} bytes, its card says {size}; {_AGAIN}.')
-    if actual > MOST_BYTES:
-        raise PackageError(f'"{name}" of "{where}" is larger than {MOST_BYTES >> 30} GiB; use a smaller model.')
-    compare_shapes(read_header(file, actual, name, where), shapes, name, where)
+    if actual > most:
+        raise PackageError(f'"{name}" of "{where}" is larger than {most >> 20} MiB; use a smaller model.')
+
+
+def _check_hash(file: BinaryIO, name: str, digest: str, where: str) -> None:
     if sha256(file) != digest:
         raise PackageError(
             f'"{name}" of "{where}" was altered or damaged (its SHA-256 differs from the card); {_AGAIN}.'
@@ -188,7 +212,7 @@ def _entry(tensor: str, entry: object, name: str, where: str) -> tuple[tuple[int
             f"{', '.join(_ITEM_BYTES)} are read; convert the weights to float16."
         )
     whole = isinstance(shape, list) and len(shape) <= 8 and isinstance(offsets, list) and len(offsets) == 2
-    if not whole or any(type(n) is not int or not 0 <= n <= MOST_BYTES for n in [*shape, *offsets]):
+    if not whole or any(type(n) is not int or not 0 <= n <= MOST_WEIGHTS_BYTES for n in [*shape, *offsets]):
         raise PackageError(f'The header of "{name}" of "{where}" is wrong at {_short(tensor)}; {_AGAIN}.')
     if offsets[1] - offsets[0] != math.prod(shape) * _ITEM_BYTES[kind]:
         raise PackageError(f'The size of {_short(tensor)} in "{name}" of "{where}" contradicts its shape; {_AGAIN}.')

@@ -18,7 +18,7 @@ def _timeLeft(seconds: float) -> str:
 
 
 class ModelSection:
-    """The list of models and the card of the chosen one; `onChosen(name)` when the user picks another."""
+    """The list of translation models and the card of the chosen one; `onChosen(name)` when the user picks another."""
 
     def __init__(self, ui, onChosen) -> None:
         self._ui = ui
@@ -29,13 +29,13 @@ class ModelSection:
         ui.modelCombo.connect("currentIndexChanged(int)", self._onIndexChanged)
 
     def refresh(self) -> None:
-        """Look which models there are; those that are broken are left out and named in the card text."""
+        """Look which translation models there are; those that are broken are left out and named in the card text."""
         models = catalog.list_models()
         combo = self._ui.modelCombo
         chosen = self.name
         self._filling = True
         combo.clear()
-        self._models = {model.name: model for model in models if model.broken is None}
+        self._models = {model.name: model for model in models if model.broken is None and model.task == "translation"}
         self._broken = [model for model in models if model.broken is not None]
         for model in self._models.values():
             combo.addItem(model.title, model.name)
@@ -70,7 +70,9 @@ class ModelSection:
                 texts.append(str(error))
         else:
             texts.append(
-                _("No model is installed; put a model package into {folder}.").format(folder=catalog.models_folder())
+                _("No translation model is installed; put a model package into {folder}.").format(
+                    folder=catalog.models_folder()
+                )
             )
         texts += [_("Not usable: {reason}").format(reason=model.broken) for model in self._broken]
         self._ui.cardText.setPlainText("\n\n".join(texts))
