@@ -13,9 +13,11 @@ from torch import nn
 
 from ..errors import PackageError
 from .attention import AttentionUNet
+from .classifiers import DenseNet121, ResNetClassifier
 from .dcgan import DCGANDiscriminator, DCGANGenerator
 from .patchgan import PatchGAN
 from .pix2pix import Pix2PixUNet
+from .report import ReportDiscriminator, ReportGenerator
 from .resnet import ResidualUNet, ResNet9
 
 _REGISTRY: dict[str, type[nn.Module]] = {
@@ -26,6 +28,10 @@ _REGISTRY: dict[str, type[nn.Module]] = {
     "patchgan": PatchGAN,
     "dcgan_generator": DCGANGenerator,
     "dcgan_discriminator": DCGANDiscriminator,
+    "densenet121": DenseNet121,
+    "resnet_classifier": ResNetClassifier,
+    "report_generator": ReportGenerator,
+    "report_discriminator": ReportDiscriminator,
 }
 _MOST_PARAMETERS = 500_000_000
 _WIDEST = 4096
