@@ -204,6 +204,12 @@ class TranslationCard(Card):
     intensity: IntensityCard
     domain: DomainCard
 
+    @property
+    def judged_channels(self) -> int:
+        """Channels that the discriminator takes: those of input and output, or, unconditional, the output's alone."""
+        alone = self.discriminator is not None and self.discriminator.parameters.get("in_channels") == 1
+        return 1 if alone else self.grid.context + 1
+
 
 class GenerationCard(Card):
     """A network that makes pictures of one contrast from random numbers, (n, latent) to (n, 1, size, size)."""

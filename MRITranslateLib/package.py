@@ -92,9 +92,10 @@ class Package:
     def discriminator(self, device: str | torch.device = "cpu") -> nn.Module:
         """The judge of realism on `device`, as `generator`; above 0 is "real".
 
-        Of a translation: input and output as channels (n, context + 1, rows, columns) to logits (n, 1, h, w). Of a
-        generation: pictures (n, 1, size, size) to logits (n, 1) or (n,). Of a radiograph: pictures and features (n,
-        features) to the same.
+        Of a translation: input and output as channels (n, context + 1, rows, columns), or the output alone (see
+        `TranslationCard.judged_channels`), to logits (n, 1, h, w). Of a generation: pictures (n, 1, size, size) to
+        logits (n, 1) or (n,). Of a radiograph: pictures and a report's features (n, features) to two logits each
+        (n, 2): realism, and match of the two.
 
         Raises:
             PackageError: The package has none, or as for `generator`.

@@ -77,7 +77,7 @@ def _slices(card: TranslationCard) -> Shape:
 def _inputs(card: AnyCard, judge: bool) -> tuple[Shape, ...]:
     """What the generator or classifier of a card takes, or its discriminator."""
     if isinstance(card, TranslationCard):
-        return ((_SAMPLES, card.grid.context + judge, *_slices(card)),)
+        return ((_SAMPLES, card.judged_channels if judge else card.grid.context, *_slices(card)),)
     picture = (_SAMPLES, 1, card.picture.size, card.picture.size)
     first = picture if judge or isinstance(card, ClassificationCard) else (_SAMPLES, _LATENT)
     return (first, (_SAMPLES, card.text.features)) if isinstance(card, RadiographCard) else (first,)
@@ -93,7 +93,10 @@ def _answer(card: AnyCard) -> Shape:
 
 
 def _is_verdict(card: AnyCard, answer: Shape) -> bool:
-    """Whether a discriminator answers with logits: one for each patch of a translation, one for each picture."""
+    """Whether a discriminator answers with logits: one for each patch of a translation; one for each picture, or two
+    where it also judges the match with a text."""
+    if isinstance(card, RadiographCard):
+        return answer == (_SAMPLES, 2)
     if not isinstance(card, TranslationCard):
         return answer in ((_SAMPLES,), (_SAMPLES, 1))
     extent = _slices(card)

@@ -119,6 +119,20 @@ def test_loading_leaves_the_random_stream_alone(package_folder: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize(("channels", "judged"), [(1, 1), (4, 4)])
+def test_a_discriminator_judges_the_output_alone_or_beside_the_input(
+    tmp_path: Path, channels: int, judged: int
+) -> None:
+    changes: dict[str, Any] = {
+        "grid": CARD["grid"] | {"context": 3},
+        "network": {"name": "resnet9", "parameters": {"in_channels": 3, "width": 4, "blocks": 2}},
+        "discriminator": {"name": "patchgan", "parameters": {"in_channels": channels, "width": 4}},
+    }
+    package = load_package(tiny_package(tmp_path / "tiny", **changes))
+    assert package.card.judged_channels == judged
+    assert package.discriminator()(torch.zeros(1, judged, 64, 64)).shape[:2] == (1, 1)
+
+
 def test_a_package_without_discriminator_says_so(tmp_path: Path) -> None:
     package = load_package(tiny_package(tmp_path / "tiny", discriminator=None))
     assert not package.has_discriminator
@@ -192,6 +206,7 @@ def test_writing_refuses_no_training_and_no_licence(tmp_path: Path) -> None:
         (lambda d: d["network"]["parameters"].update(_target_="os.system"), "_target_"),
         (lambda d: d["network"]["parameters"].update(in_channels=3), "does not fit the grid"),
         (lambda d: d["grid"].update(context=3), "does not fit the grid"),
+        (lambda d: d["discriminator"]["parameters"].update(in_channels=3), "does not fit the grid"),
         (lambda d: d["grid"].update(size_multiple=1, context=2), "context"),
         (lambda d: d.update(network=d["discriminator"]), "does not fit the grid"),
         (lambda d: d.update(discriminator=d["network"]), "does not fit the grid"),
