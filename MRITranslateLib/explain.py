@@ -19,7 +19,7 @@ from .errors import Cancelled, InputError, OutOfMemory
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .translate import Cancel, Progress, forward, pick_device, provenance
+from .translate import Cancel, Progress, forward, out_of_memory, pick_device, provenance
 from .volume import check_volume, same_grid
 
 _BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
@@ -288,8 +288,7 @@ class _Explainer:
             try:
                 array[chunk] = self._batch(chunk)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                # The CPU's allocator has no exception class of its own.
-                if type(error) is RuntimeError and "can't allocate memory" not in str(error):
+                if not out_of_memory(error):
                     raise
                 size = self._step_down(size, warnings, error)
                 continue

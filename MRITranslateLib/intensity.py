@@ -13,6 +13,9 @@ import numpy as np
 from .card import NormaliserCard
 from .errors import InputError, PackageError
 
+NO_SIGNAL = -1.0
+"""Network value of no signal, in and out: every normaliser sends background there."""
+
 
 def foreground(array: np.ndarray) -> np.ndarray:
     """Boolean mask of the patient: voxels brighter than the volume's mean.

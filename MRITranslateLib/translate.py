@@ -1,7 +1,8 @@
 """Translate a volume: one image in, one synthetic image of another contrast out, on the same grid.
 
-Whole slices go through the network in batches. When memory runs out the batch is halved, then the CPU takes over, and
-the result says so; nothing else about the result changes.
+Whole slices go through the network in batches, or overlapping windows of the volume where the network is one of
+volumes. When memory runs out the batch is halved, then the CPU takes over, and the result says so; nothing else about
+the result changes.
 """
 
 import platform
@@ -15,17 +16,18 @@ import torch
 
 from .domain import check_domain, check_intensity
 from .errors import Cancelled, InputError, OutOfMemory
+from .intensity import NO_SIGNAL
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
 from .uncertainty import spread
 from .volume import check_volume, same_grid
+from .window import Windows, batch_size
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
 NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
-NO_SIGNAL = -1.0
-"""Network value of no signal, in and out: every normaliser sends background there."""
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _BATCH = {"cuda": 32, "mps": 8, "cpu": 4}
 
 
@@ -91,7 +93,7 @@ def translate(
 
     Raises:
         InputError: The image, mask or device cannot be used; the sentence says what to do.
-        OutOfMemory: Not even one slice fits.
+        OutOfMemory: Not even one slice or window fits.
         Cancelled: `cancel` said so.
     """
     check_volume(image)
@@ -134,38 +136,57 @@ def run_network(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[np.ndarray, str]:
-    """All slices through the generator: float32 (slices, rows, columns) in network units, and the device that did it.
+    """All of a volume through the generator: float32 (slices, rows, columns) in network units, and the device that did
+    it.
 
-    A slice without any signal has nothing to translate and stays empty. `warnings` gets a sentence for every step down
-    that memory forced.
+    A slice or window without any signal has nothing to translate and stays empty. `warnings` gets a sentence for every
+    step down that memory forced.
     """
-    size = _BATCH[device.partition(":")[0]]
-    output = np.full(preparation.array.shape, NO_SIGNAL, dtype=np.float32)
-    empty = preparation.array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
-    start = 0
-    while start < preparation.slices:
+    grid = preparation.card.grid
+    pieces = _Slices(preparation) if grid.patch is None else Windows(preparation.array, grid.patch)
+    size = _BATCH[device.partition(":")[0]] if grid.patch is None else batch_size(device, grid.patch)
+    start, total = 0, len(pieces)
+    while start < total:
         if cancel is not None and cancel():
             raise Cancelled()
-        stop = min(start + size, preparation.slices)
+        stop = min(start + size, total)
         try:
-            if not empty[start:stop].all():
-                output[start:stop] = forward(package.generator(device), preparation.batch(start, stop), device)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            size, device = _step_down(size, device, warnings, error)
-            continue
-        except RuntimeError as error:
-            if "can't allocate memory" not in str(error):
+            if not pieces.empty[start:stop].all():
+                pieces.keep(start, forward(package.generator(device), pieces.batch(start, stop), device))
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
                 raise
-            size, device = _step_down(size, device, warnings, error)
+            size, device = _step_down(size, device, pieces.noun, warnings, error)
             continue
         start = stop
-        _tell(progress, 0.95 * start / preparation.slices, "Translating slices", start, preparation.slices)
-    output[empty] = NO_SIGNAL
-    return output, device
+        _tell(progress, 0.95 * start / total, f"Translating {pieces.noun}", start, total)
+    return pieces.result(), device
+
+
+class _Slices:
+    """The slices of one volume with their neighbours, and the answers to them; as `Windows`."""
+
+    noun = "slices"
+
+    def __init__(self, preparation: Preparation) -> None:
+        self.batch = preparation.batch
+        self.empty = preparation.array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
+        self._output = np.full(preparation.array.shape, NO_SIGNAL, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self._output)
+
+    def keep(self, start: int, answers: np.ndarray) -> None:
+        self._output[start : start + len(answers)] = answers
+
+    def result(self) -> np.ndarray:
+        self._output[self.empty] = NO_SIGNAL
+        return self._output
 
 
 def forward(network: torch.nn.Module, batch: np.ndarray, device: str) -> np.ndarray:
-    """One batch (N, context, rows, columns) through a generator: float32 (N, rows, columns).
+    """One batch (N, context, rows, columns), or (N, 1, slices, rows, columns), through a generator: float32 without the
+    channel.
 
     On a GPU in bfloat16 and channels_last. On a CPU in float32: bfloat16 is faster there, but moves the result by more
     than the promised thousandth of the range.
@@ -173,21 +194,26 @@ def forward(network: torch.nn.Module, batch: np.ndarray, device: str) -> np.ndar
     on_gpu = device != "cpu"
     tensor = torch.from_numpy(batch)
     if on_gpu:
-        tensor = tensor.to(device, non_blocking=True, memory_format=torch.channels_last)
+        tensor = tensor.to(device, non_blocking=True, memory_format=_CHANNELS_LAST[tensor.ndim])
     with torch.inference_mode(), torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=on_gpu):
         return network(tensor)[:, 0].float().cpu().numpy()
 
 
-def _step_down(size: int, device: str, warnings: list[str], error: BaseException) -> tuple[int, str]:
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; the CPU's allocator has no exception class of its own."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _step_down(size: int, device: str, noun: str, warnings: list[str], error: BaseException) -> tuple[int, str]:
     if size > 1:
-        warnings.append(f"Memory ran out on {device}; went on with {size // 2} slices at a time.")
+        warnings.append(f"Memory ran out on {device}; went on with {size // 2} {noun} at a time.")
         size //= 2
     elif device != "cpu":
         warnings.append(f"Memory ran out on {device}; went on with the CPU.")
         size, device = 1, "cpu"
     else:
         raise OutOfMemory(
-            "There is not enough memory for one slice; close other programs or crop the volume."
+            f"There is not enough memory for one {noun[:-1]}; close other programs or crop the volume."
         ) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
