@@ -8,22 +8,14 @@ from typing import Any
 import torch
 
 from MRITranslateLib import networks
-from MRITranslateLib.card import TranslationCard, parse_card
+from MRITranslateLib.card import AnyCard, TranslationCard, parse_card
 from MRITranslateLib.package import write_package
 
 State = dict[str, torch.Tensor]
 
-CARD: dict[str, Any] = {
+_COMMON: dict[str, Any] = {
     "schema_version": 1,
-    "name": "tiny",
     "version": "1.0.0",
-    "title": "Tiny T1 to T2",
-    "source": "T1",
-    "target": "T2",
-    "network": {"name": "resnet9", "parameters": {"width": 4, "blocks": 2}},
-    "discriminator": {"name": "patchgan", "parameters": {"width": 4}},
-    "grid": {"plane": "axial", "spacing_mm": [1.0, 1.0], "context": 1, "size_multiple": 16},
-    "intensity": {"source": {"name": "foreground_median"}, "target": {"name": "foreground_median"}},
     "licence": {"weights": "Apache-2.0", "data": "none: random weights"},
     "training": {
         "data": "none: random weights",
@@ -37,20 +29,58 @@ CARD: dict[str, Any] = {
     "scores": [
         {"family": "phantom", "subjects": ["s3"], "protocol": "plain, whole volume", "metrics": {"psnr": 23.456}}
     ],
+    "intended_use": "Tests of the software.",
+    "limits": ["Its weights are random.", "It knows no lesions."],
+}
+CARD: dict[str, Any] = {
+    **_COMMON,
+    "name": "tiny",
+    "title": "Tiny T1 to T2",
+    "source": "T1",
+    "target": "T2",
+    "network": {"name": "resnet9", "parameters": {"width": 4, "blocks": 2}},
+    "discriminator": {"name": "patchgan", "parameters": {"width": 4}},
+    "grid": {"plane": "axial", "spacing_mm": [1.0, 1.0], "context": 1, "size_multiple": 16},
+    "intensity": {"source": {"name": "foreground_median"}, "target": {"name": "foreground_median"}},
     "domain": {
         "field_of_view_mm": [[5, 600], [5, 600], [1, 600]],
         "spacing_mm": [[0.1, 12], [0.1, 12], [0.1, 12]],
     },
-    "intended_use": "Tests of the software.",
-    "limits": ["Its weights are random.", "It knows no lesions."],
 }
+GENERATION: dict[str, Any] = {
+    **_COMMON,
+    "name": "tiny_noise",
+    "title": "Tiny T1 slices",
+    "task": "generation",
+    "target": "T1",
+    "network": {"name": "dcgan_generator", "parameters": {"latent": 6, "size": 16, "width": 4}},
+    "discriminator": {"name": "dcgan_discriminator", "parameters": {"size": 16, "width": 4}},
+    "picture": {"size": 16, "spacing_mm": 8.0},
+}
+CLASSIFICATION: dict[str, Any] = {
+    **_COMMON,
+    "name": "tiny_classes",
+    "title": "Tiny findings",
+    "task": "classification",
+    "source": "CXR",
+    "network": {"name": "resnet_classifier", "parameters": {"classes": 3, "channels": [4, 8]}},
+    "picture": {"size": 32},
+    "classes": ["normal", "effusion", "nodule"],
+    "multi_label": True,
+}
+CARDS = {"translation": CARD, "generation": GENERATION, "classification": CLASSIFICATION}
 
 
 def card(**changes: Any) -> TranslationCard:
-    """The card above with some top-level entries replaced."""
-    made = parse_card(json.dumps({**CARD, **changes}), "tiny")
+    """The translation's card above with some top-level entries replaced."""
+    made = any_card(**changes)
     assert isinstance(made, TranslationCard)
     return made
+
+
+def any_card(task: str = "translation", **changes: Any) -> AnyCard:
+    """The card above of a task with some top-level entries replaced."""
+    return parse_card(json.dumps({**CARDS[task], **changes}), "tiny")
 
 
 def random_state(name: str, parameters: dict[str, Any], seed: int = 1) -> State:
@@ -64,9 +94,11 @@ def random_state(name: str, parameters: dict[str, Any], seed: int = 1) -> State:
         }
 
 
-def tiny_package(folder: Path, change: Callable[[dict[str, State]], None] | None = None, **changes: Any) -> Path:
+def tiny_package(
+    folder: Path, change: Callable[[dict[str, State]], None] | None = None, task: str = "translation", **changes: Any
+) -> Path:
     """Write a package with random weights to `folder`; `change` may alter its state dicts, `changes` its card."""
-    made = card(**changes)
+    made = any_card(task, **changes)
     states = {"weights": random_state(made.network.name, dict(made.network.parameters))}
     if made.discriminator is not None:
         states["discriminator"] = random_state(made.discriminator.name, dict(made.discriminator.parameters), 2)

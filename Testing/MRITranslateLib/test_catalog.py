@@ -12,7 +12,7 @@ import pytest
 from MRITranslateLib import catalog
 from MRITranslateLib.errors import InputError, PackageError
 from MRITranslateLib.package import load_package
-from Testing.MRITranslateLib.packages import tiny_package
+from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +48,36 @@ def test_add_list_show_remove(pristine: Path, user_folder: Path) -> None:
     catalog.remove_model("tiny")
     assert own_models() == []
     assert list(user_folder.iterdir()) == []
+
+
+def test_every_kind_of_model_is_added_listed_and_removed(tmp_path: Path) -> None:
+    about = {"generation": "Random numbers to T1", "classification": "CXR to classes"}
+    for task, words in about.items():
+        name = CARDS[task]["name"]
+        added = catalog.add_model(tiny_package(tmp_path / task, task=task))
+        (model,) = own_models()
+        assert (model.name, model.task, model.about, model.broken) == (name, task, words, None)
+        assert load_package(name).folder == added.resolve()
+        catalog.remove_model(name)
+    assert own_models() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": "segmentation"}, "no known task"),
+        ({"task": ["generation"]}, "no known task"),
+        ({"target": "BRAIN"}, "target"),
+        ({"task": "translation"}, "source"),
+        ({"task": "classification"}, "source"),
+    ],
+)
+def test_a_task_that_its_card_does_not_fit(change: dict, words: str, user_folder: Path) -> None:
+    folder = tiny_package(user_folder / CARDS["generation"]["name"], task="generation")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, **change}))
+    (model,) = own_models()
+    assert words in (model.broken or "")
 
 
 def test_a_broken_package_is_listed_with_its_reason_and_hides_nothing(pristine: Path, user_folder: Path) -> None:
@@ -201,6 +231,14 @@ def test_the_card_as_text(pristine: Path) -> None:
         "It knows no lesions.",
     ):
         assert piece in text
+
+
+def test_the_card_of_pictures_as_text(tmp_path: Path) -> None:
+    text = catalog.card_text(tiny_package(tmp_path / "noise", task="generation"))
+    assert "Random numbers to T1-weighted MRI, network dcgan_generator\nPictures of 16 x 16 pixels\n" in text
+    text = catalog.card_text(tiny_package(tmp_path / "classes", task="classification"))
+    assert "Chest X-ray to classes, network resnet_classifier\nPictures of 32 x 32 pixels\n" in text
+    assert "Classes, any number of them in a picture: normal, effusion, nodule" in text
 
 
 def test_foreign_text_cannot_disguise_itself_in_the_card(pristine: Path, tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""Packages that do not translate: generators and classifiers, as strictly checked as translators."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from MRITranslateLib import networks
+from MRITranslateLib.errors import InputError, PackageError
+from MRITranslateLib.package import Package, load_package
+from MRITranslateLib.phantom import phantom
+from MRITranslateLib.translate import translate
+
+from .packages import CARD, CARDS, random_state, tiny_package
+from .test_package import edit_card, put_state, refused
+
+KINDS = [task for task in CARDS if task != "translation"]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("packages")
+    return {task: tiny_package(folder / task, task=task) for task in KINDS}
+
+
+@pytest.fixture
+def copy(pristine: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    return lambda task: Path(shutil.copytree(pristine[task], tmp_path / task))
+
+
+def test_a_generator_makes_the_pictures_on_its_card(pristine: dict[str, Path]) -> None:
+    package = load_package(pristine["generation"])
+    network, judge = package.generator(), package.discriminator()
+    expected = networks.build("dcgan_generator", CARDS["generation"]["network"]["parameters"]).eval()
+    state = random_state("dcgan_generator", CARDS["generation"]["network"]["parameters"])
+    expected.load_state_dict({key: v.half().float() if v.is_floating_point() else v for key, v in state.items()})
+    noise = torch.randn(3, 6)
+    pictures = network(noise)
+    assert pictures.shape == (3, 1, 16, 16)
+    assert torch.equal(pictures, expected(noise))
+    assert judge(pictures).shape == (3, 1)
+    with pytest.raises(PackageError, match="choose a classification model"):
+        package.classifier()
+    with pytest.raises(PackageError, match="reads no text"):
+        package.text_folder()
+    package.verify()
+
+
+def test_a_classifier_has_a_logit_for_each_class(pristine: dict[str, Path]) -> None:
+    package = load_package(pristine["classification"])
+    assert package.classifier()(torch.randn(2, 1, 32, 32)).shape == (2, 3)
+    with pytest.raises(PackageError, match="choose a model that makes images"):
+        package.generator()
+    with pytest.raises(PackageError, match="no discriminator"):
+        package.discriminator()
+    package.verify()
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_only_translations_translate(task: str, pristine: dict[str, Path]) -> None:
+    scan = phantom(shape=(4, 16, 16)).t1
+    with pytest.raises(InputError, match=f"its task is {task}; choose a translation model"):
+        translate(scan, load_package(pristine[task]))
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "words"),
+    [
+        ("generation", lambda d: d["picture"].update(size=32), "does not fit the pictures"),
+        ("generation", lambda d: d["picture"].update(size=10**6), "picture.size"),
+        ("generation", lambda d: d.update(network=CARD["network"]), "does not fit the pictures"),
+        ("generation", lambda d: d.update(network=d["discriminator"]), "does not fit the pictures"),
+        ("generation", lambda d: d.update(discriminator=d["network"]), "does not fit the pictures"),
+        ("generation", lambda d: d.update(discriminator=CARD["discriminator"]), "does not fit the pictures"),
+        ("generation", lambda d: d["network"]["parameters"].update(latent=10**9), "latent"),
+        ("generation", lambda d: d["network"]["parameters"].update(size=4096, width=4096), "more than"),
+        ("generation", lambda d: d.update(target="BRAIN"), "target"),
+        ("generation", lambda d: d.update(source="T1"), "source"),
+        ("generation", lambda d: d.update(grid=CARD["grid"]), "grid"),
+        ("classification", lambda d: d["classes"].append("fracture"), "does not fit the pictures"),
+        ("classification", lambda d: d.update(classes=["a", "a", "b"]), "differ"),
+        ("classification", lambda d: d.update(classes=["a"], multi_label=False), "single class"),
+        ("classification", lambda d: d.update(classes=[]), "classes"),
+        ("classification", lambda d: d.update(classes=["a", "b", "c" * 10_000]), "classes"),
+        ("classification", lambda d: d.update(discriminator=CARD["discriminator"]), "discriminator"),
+        ("classification", lambda d: d["network"]["parameters"].update(in_channels=3), "does not fit the pictures"),
+        ("classification", lambda d: d.update(network=CARD["network"]), "does not fit the pictures"),
+        ("classification", lambda d: d["picture"].update(size=16.5), "picture.size"),
+    ]
+    + [
+        (task, change, words)
+        for task in KINDS
+        for change, words in (
+            (lambda d: d.update(task="segmentation"), "wrong at task"),
+            (lambda d: d.update(task=["generation"]), "wrong at task"),
+            (lambda d: d.pop("task"), "wrong at"),  # then it is a translation's
+            (lambda d: d.pop("picture"), "picture"),
+            (lambda d: d["training"].update(steps=0), "untrained"),
+            (lambda d: d.update(network={"name": "os.system", "parameters": {}}), "network.name"),
+            (lambda d: d["files"].pop("weights.safetensors"), "must state"),
+            (lambda d: d["files"].update({"../evil": d["files"]["weights.safetensors"]}), "only hold"),
+            (lambda d: d["files"].update({"text/config.json": d["files"]["weights.safetensors"]}), "only hold"),
+            (lambda d: d["files"]["weights.safetensors"].update(sha256="0" * 64), "SHA-256"),
+        )
+    ],
+)
+def test_a_wrong_card_is_refused(
+    task: str, change: Callable[[Any], Any], words: str, copy: Callable[[str], Path]
+) -> None:
+    folder = copy(task)
+    edit_card(folder, change)
+    refused(folder, words)
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_foreign_weights_are_refused(task: str, copy: Callable[[str], Path]) -> None:
+    folder = copy(task)
+    pickled = folder / "weights.safetensors"
+    put_state(folder, lambda state: state.update(extra=torch.ones(3)))
+    refused(folder, "extra", "does not have")
+    put_state(folder, lambda state: (state.pop("extra"), state.pop(next(iter(state)))))
+    refused(folder, "lacks")
+    torch.save({"a": torch.ones(2)}, pickled)
+    edit_card(folder, lambda d: d["files"]["weights.safetensors"].update(bytes=pickled.stat().st_size))
+    refused(folder, "pickle")
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_untrained_or_broken_weights_are_not_written(task: str, tmp_path: Path) -> None:
+    fresh = CARDS[task]["network"]
+    built = networks.build(fresh["name"], fresh["parameters"]).state_dict()
+    with pytest.raises(PackageError, match="untrained"):
+        tiny_package(tmp_path / "tiny", lambda states: states.update(weights=built), task)
+    with pytest.raises(PackageError, match="NaN"):
+        tiny_package(tmp_path / "tiny", lambda s: next(iter(s["weights"].values())).fill_(float("nan")), task)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_holds_more_than_it_says_is_only_what_it_says(copy: Callable[[str], Path]) -> None:
+    """A language model beside a generator is never looked at: its card does not call for one."""
+    folder = copy("generation")
+    (folder / "text").mkdir()
+    (folder / "text" / "config.json").write_text(json.dumps({"auto_map": "evil.py"}))
+    assert Package(folder).card.task == "generation"
