@@ -1,0 +1,5 @@
+"""`python -m MRITranslateLib.cli` is `mritranslate`."""
+
+from . import main
+
+main()

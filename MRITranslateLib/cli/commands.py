@@ -1,0 +1,274 @@
+"""The commands that work on volumes, and the program they belong to."""
+
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import InputError
+from . import models
+from .shared import (
+    INTERRUPTED,
+    SETTINGS,
+    Device,
+    Input,
+    Json,
+    Model,
+    Reporting,
+    check_outputs,
+    make_folder,
+    progress_bar,
+    read,
+    read_mask,
+    report,
+    say,
+    write,
+)
+
+if TYPE_CHECKING:
+    from ..explain import Target
+
+app = typer.Typer(cls=Reporting, **SETTINGS)
+app.add_typer(models.app, name="models")
+
+
+class Kind(StrEnum):
+    """What a volume shows, for `evaluate`."""
+
+    MR = "MR"
+    CT = "CT"
+
+
+class Protocol(StrEnum):
+    """How `evaluate` measures."""
+
+    PLAIN = "plain"
+    SYNTHRAD2023 = "synthrad2023"
+    SYNTHRAD2025 = "synthrad2025"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `mritranslate`; ends the process with the exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="mritranslate")
+    except KeyboardInterrupt:  # before or after the command itself
+        say(INTERRUPTED)
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mritranslate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Synthetic MRI contrasts and CT from MRI, with explanations. A research tool: not for diagnosis."""
+
+
+@app.command()
+def translate(
+    image: Input,
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the synthetic volume: .nii.gz, .nrrd, ...")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Label image on the input's grid: translate inside it, background outside.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Make a synthetic volume of another contrast (MR: arbitrary units; CT: HU) on the input's own grid."""
+    from ..package import load_package
+    from ..translate import translate as run
+
+    check_outputs([image, mask], [output])
+    started = time.perf_counter()
+    volume, region = read(image), read_mask(mask)
+    package = load_package(model)
+    with progress_bar(not as_json) as progress:
+        result = run(volume, package, device=device, mask=region, progress=progress)
+    write(result.image, output)
+    facts = {
+        "output": str(output),
+        "model": package.card.name,
+        "modality": package.translation_card().target,
+        "warnings": result.warnings,
+        "provenance": result.provenance,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    report(facts, as_json, f"Synthetic {package.translation_card().target} of {image.name}: {output}")
+
+
+@app.command()
+def explain(
+    image: Input,
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the heat map (float, 0 to 1).")],
+    region: Annotated[
+        Path | None,
+        typer.Option(help="Explain the mean over a region: label image on the input's grid, nonzero inside."),
+    ] = None,
+    voxel: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(metavar="I J K", help="Explain one voxel: its index (column, row, slice), counted from 0."),
+    ] = None,
+    realism: Annotated[
+        bool, typer.Option("--realism", help="Explain why the result looks real to the model's discriminator.")
+    ] = False,
+    error: Annotated[
+        Path | None, typer.Option(help="Explain the error against this true volume on the input's grid.")
+    ] = None,
+    levels: Annotated[
+        Path | None, typer.Option(help="File for the heat map's levels as a label image (0 to 4).")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="gradcam, gradcam++, hirescam, layercam, xgradcam, eigencam or gradcamelementwise.")
+    ] = "gradcam",
+    layer: Annotated[str | None, typer.Option(help="Dotted name of a layer. [default: the network's own]")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show which places of the input the synthetic volume rests on, as a heat map on the input's grid.
+
+    Give exactly one of --region, --voxel, --realism and --error.
+    """
+    if sum([region is not None, voxel is not None, realism, error is not None]) != 1:
+        raise InputError("Say what to explain by exactly one of --region, --voxel, --realism and --error.")
+    from ..explain import explain as run
+    from ..package import load_package
+
+    check_outputs([image, region, error], [output, levels])
+    started = time.perf_counter()
+    volume = read(image)
+    target = _target(region, voxel, error)
+    package = load_package(model)
+    with progress_bar(not as_json) as progress:
+        made = run(volume, package, target, method=method, layer=layer, device=device, progress=progress)
+    write(made.heatmap, output)
+    if levels is not None:
+        write(made.levels, levels)
+    facts = {
+        "output": str(output),
+        "levels": None if levels is None else str(levels),
+        "level_names": made.level_names,
+        "model": package.card.name,
+        "warnings": made.warnings,
+        "provenance": made.provenance,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    report(facts, as_json, f"Heat map of {image.name}: {output}")
+
+
+def _target(region: Path | None, voxel: tuple[int, int, int] | None, error: Path | None) -> "Target":
+    from ..explain import Error, Realism, Region, Voxel
+
+    if region is not None:
+        return Region(read_mask(region))
+    if voxel is not None:
+        return Voxel(*voxel)
+    if error is not None:
+        return Error(read(error))
+    return Realism()
+
+
+@app.command()
+def evaluate(
+    reference: Annotated[Path, typer.Argument(help="The true volume.")],
+    prediction: Annotated[Path, typer.Argument(help="The synthetic volume on the same grid.")],
+    modality: Annotated[Kind, typer.Option(help="MR (arbitrary units) or CT (HU).", case_sensitive=False)] = Kind.MR,
+    mask: Annotated[Path | None, typer.Option(help="Label image on the same grid; nonzero voxels count.")] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="plain, or for CT a SynthRAD challenge's metrics, figure for figure.")
+    ] = Protocol.PLAIN,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", help="What the prediction was made from (MR): adds the best intensity map of it."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a synthetic volume with the true one: MAE (HU, or fraction of full scale), PSNR (dB), SSIM.
+
+    For MR each volume is divided by the 99.8th percentile of its values in the foreground, and the figures called
+    ..._affine follow one global least-squares fit of the prediction to the reference.
+    """
+    from ..evaluate import evaluate as run
+
+    scores = run(
+        read(reference),
+        read(prediction),
+        modality=modality.value,
+        mask=read_mask(mask),
+        protocol=protocol.value,
+        source=None if source is None else read(source),
+    )
+    if as_json:
+        report(scores.as_json(), as_json, "")
+        return
+    for name, value in scores.values.items():
+        typer.echo(f"{name:13} {value:10.4f}")
+    for name, fact in scores.facts.items():
+        typer.echo(f"{name:13} {fact}")
+
+
+@app.command()
+def phantom(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the volumes; made if it does not exist.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another person.")] = 1,
+    shape: Annotated[tuple[int, int, int], typer.Option(metavar="S R C", help="Slices, rows and columns.")] = (
+        96,
+        128,
+        128,
+    ),
+    lesions: Annotated[int, typer.Option(min=0, max=100, help="Number of lesions.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a digital head: T1, T2, FLAIR, PD, CT (HU), tissue labels and lesions on one grid."""
+    from ..phantom import phantom as run
+
+    if output.exists() and not output.is_dir():
+        raise InputError(f'"{output}" is a file; give a folder.')
+    head = run(seed=seed, shape=shape, lesions=lesions)
+    make_folder(output)
+    files = {}
+    for name in ("t1", "t2", "flair", "pd", "ct", "labels", "lesions"):
+        files[name] = str(output / f"{name}.nii.gz")
+        write(getattr(head, name), Path(files[name]))
+    facts = {
+        "folder": str(output),
+        "files": files,
+        "seed": seed,
+        "shape": list(shape),
+        "lesions": lesions,
+        "warnings": [],
+    }
+    report(facts, as_json, f"Phantom head {seed}: {output}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the volumes and the figure.")],
+    as_json: Json = False,
+) -> None:
+    """Make a phantom patient, translate and explain it, score the results and draw them."""
+    from ..demo import run
+
+    with progress_bar(not as_json) as progress:
+        summary = run(output, progress=lambda fraction, title: progress(fraction, title, 0, 0))
+    facts = {
+        "folder": str(summary.folder),
+        "files": [str(file) for file in summary.files],
+        "scores": summary.scores,
+        "warnings": summary.warnings,
+        "seconds": round(summary.seconds, 3),
+    }
+    report(facts, as_json, f"Demonstration: {output}")

@@ -1,0 +1,89 @@
+"""`mritranslate models`: the packages there are."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .shared import SETTINGS, Json, report
+
+app = typer.Typer(help="List, inspect, check, add and remove model packages.", **SETTINGS)
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or folder of a package.")]
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the models that are built in and those in your folder."""
+    from ..catalog import list_models, models_folder
+
+    models = list_models()
+    if as_json:
+        entries = [{**vars(model), "folder": str(model.folder)} for model in models]
+        report({"models": entries, "folder": str(models_folder())}, as_json, "")
+        return
+    width = max([len(model.name) for model in models], default=0)
+    for model in models:
+        about = model.broken or f"{model.about}, {model.title}, {model.version}"
+        state = "broken: " if model.broken else ""
+        typer.echo(f"{model.name:{width}}  {state}{about} ({'built in' if model.built_in else 'yours'})")
+    if not models:
+        typer.echo(f'No model is installed; add one with "mritranslate models add FOLDER" (to {models_folder()}).')
+
+
+@app.command()
+def show(model: ModelName, as_json: Json = False) -> None:
+    """Print a model's card: data, licence, scores, limits."""
+    from ..catalog import card_text
+
+    folder = _model_folder(model)
+    if as_json:
+        from ..catalog import read_card_text
+
+        card = json.loads(read_card_text(folder))
+        report({"folder": str(folder), "card": card}, as_json, "")
+    else:
+        typer.echo(card_text(folder), nl=False)
+
+
+@app.command()
+def verify(model: ModelName, as_json: Json = False) -> None:
+    """Check a package completely: card, hashes, tensor shapes, values, licence."""
+    from ..package import load_package
+
+    package = load_package(model)
+    package.verify()
+    facts = {"model": package.card.name, "folder": str(package.folder), "verified": True}
+    report(facts, as_json, f"{package.card.name} {package.card.version} is complete and unaltered.")
+
+
+@app.command()
+def add(
+    folder: Annotated[Path, typer.Argument(help="Folder of a model package.")],
+    as_json: Json = False,
+) -> None:
+    """Copy a checked package into your folder of models."""
+    from ..catalog import add_model
+
+    added = add_model(folder)
+    report({"model": added.name, "folder": str(added)}, as_json, f"Added {added.name}: {added}")
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of a model in your folder.")],
+    as_json: Json = False,
+) -> None:
+    """Delete a package from your folder of models; built-in ones stay."""
+    from ..catalog import remove_model
+
+    remove_model(name)
+    report({"model": name, "removed": True}, as_json, f"Removed {name}.")
+
+
+def _model_folder(model: str) -> Path:
+    from ..catalog import find, list_models
+
+    if any(entry.name == model for entry in list_models()) or not Path(model).is_dir():
+        return find(model)
+    return Path(model).resolve()
