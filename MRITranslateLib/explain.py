@@ -273,7 +273,8 @@ class _Explainer:
         judged = self._question.judged
         network = self._package.discriminator(device) if judged else self._package.generator(device)
         _, rows, columns = self._preparation.array.shape
-        channels = self._preparation.card.grid.context + judged
+        card = self._preparation.card
+        channels = card.judged_channels if judged else card.grid.context
         self._maps = cam.ActivationMaps(network, *self._choice, (channels, rows, columns))
 
     def run(self, warnings: list[str], progress: Progress | None, cancel: Cancel | None) -> np.ndarray:
@@ -301,7 +302,7 @@ class _Explainer:
         batch = np.concatenate([self._preparation.batch(index, index + 1) for index in chunk.tolist()])
         if self._question.judged:
             made = forward(self._package.generator(self.device), batch, self.device)
-            batch = np.concatenate([batch, made[:, None]], axis=1)
+            batch = np.concatenate([batch, made[:, None]], axis=1)[:, -self._preparation.card.judged_channels :]
         scores = [partial(self._question.score, index) for index in chunk.tolist()]
         return self._maps(torch.from_numpy(batch).to(self.device), scores)
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from MRITranslateLib.cam import METHODS
+from MRITranslateLib.card import NetworkCard
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory, PackageError
 from MRITranslateLib.explain import Error, Explanation, Realism, Region, Target, Voxel, explain
 from MRITranslateLib.package import Package
@@ -221,14 +222,18 @@ class Critic(nn.Module):
         return self.features(x)
 
 
-@pytest.mark.parametrize("context", [1, 3])
+@pytest.mark.parametrize(("context", "alone"), [(1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam"])
-def test_realism_looks_at_the_generated_image(method: str, context: int, folder: Path) -> None:
+def test_realism_looks_at_the_generated_image(method: str, context: int, alone: bool, folder: Path) -> None:
     array = head()
     array[3, 18:26, 10:18] = 200
     image = volume(array)
     mirror = Look(channels=context, channel=context // 2, shift=(0, 16))  # the bright spot is generated 16 to the right
-    explanation = explain(image, Looking(folder, mirror, Critic(context + 1), context), Realism(), method)
+    package = Looking(folder, mirror, Critic(1 if alone else context + 1), context)
+    if alone:  # an unconditional discriminator, as a CycleGAN's
+        judge = NetworkCard(name="patchgan", parameters={"in_channels": 1})
+        package.card = package.card.model_copy(update={"discriminator": judge})
+    explanation = explain(image, package, Realism(), method)
     spot = box(image, (3, 18, 26), (4, 26, 34))
     assert np.linalg.norm(centre(explanation.heatmap) - centre(spot)) < 0.6
     assert explanation.provenance["explained"] == "realism"
