@@ -1,12 +1,16 @@
 """The panel as a person uses it: clicks in the test host, the real worker process, the real MRML scene."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from MRITranslateLib.errors import InputError
+from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
 from .conftest import ROOT, SLOW, TINY_CT, TINY_T2, choose_model, click_and_wait, wait
 
@@ -122,6 +126,21 @@ def test_translation_then_explanations(panel):
         assert composite.GetForegroundOpacity() == 0.5
     panel.ui.opacitySlider.value = 0.25
     assert composite.GetForegroundOpacity() == 0.25
+
+
+def test_only_models_that_translate_are_offered(panel, models_folder):
+    """Of a generator in the user's folder the panel says nothing, and a script that asks for it gets a sentence."""
+    name = CARDS["generation"]["name"]
+    folder = tiny_package(models_folder / name, task="generation")
+    try:
+        panel.enter()
+        offered = [panel.ui.modelCombo.itemData(index) for index in range(panel.ui.modelCombo.count)]
+        assert TINY_T2 in offered
+        assert name not in offered
+        with pytest.raises(InputError, match="choose a translation model"):
+            panel.logic.translate(head(), name)
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_warnings_are_shown_until_the_next_run(panel):
