@@ -13,6 +13,19 @@ from .modality import modality
 from .volume import check_volume, same_grid
 
 
+def with_neighbours(array: np.ndarray, context: int, start: int, stop: int) -> np.ndarray:
+    """Slices start..stop-1 of a volume (slices, rows, columns) with their neighbours as channels.
+
+    Beyond the first and the last slice the outermost one is repeated.
+
+    Returns:
+        float32 (stop - start, context, rows, columns).
+    """
+    reach = context // 2
+    index = np.arange(start, stop)[:, None] + np.arange(-reach, reach + 1)[None, :]
+    return array[np.clip(index, 0, len(array) - 1)].astype(np.float32, copy=False)
+
+
 class Preparation:
     """One image, prepared for the model of one card.
 
@@ -45,13 +58,8 @@ class Preparation:
         self.slices = self.array.shape[0]
 
     def batch(self, start: int, stop: int) -> np.ndarray:
-        """Slices start..stop-1 with their neighbours as channels: float32 (stop - start, context, rows, columns).
-
-        Beyond the first and the last slice the outermost one is repeated.
-        """
-        reach = self.card.grid.context // 2
-        index = np.arange(start, stop)[:, None] + np.arange(-reach, reach + 1)[None, :]
-        return self.array[np.clip(index, 0, self.slices - 1)]
+        """Slices start..stop-1 with their neighbours as channels; see `with_neighbours`."""
+        return with_neighbours(self.array, self.card.grid.context, start, stop)
 
     def with_array(self, array: np.ndarray) -> "Preparation":
         """The same preparation of other network values on the same grid (test-time augmentation)."""

@@ -9,17 +9,19 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
+from .card import GridCard
 from .domain import check_domain, check_intensity
 from .errors import Cancelled, InputError, OutOfMemory
 from .intensity import NO_SIGNAL
 from .modality import modality
 from .package import Package
-from .preparation import Preparation
+from .preparation import Preparation, with_neighbours
 from .uncertainty import spread
 from .volume import check_volume, same_grid
 from .window import Windows, batch_size
@@ -110,7 +112,7 @@ def translate(
 
     def run(prepared: Preparation, number: int, runs: int) -> np.ndarray:
         part = _part(progress, number / runs, 1 / runs)
-        answer, used[0] = run_network(prepared, package, used[0], warnings, part, cancel)
+        answer, used[0] = run_network(package.generator, prepared.array, card.grid, used[0], warnings, part, cancel)
         return answer
 
     used, runs = [chosen], 4 if uncertainty else 1
@@ -129,21 +131,30 @@ def translate(
 
 
 def run_network(
-    preparation: Preparation,
-    package: Package,
+    generator: Callable[[str], torch.nn.Module],
+    array: np.ndarray,
+    grid: GridCard,
     device: str,
     warnings: list[str],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> tuple[np.ndarray, str]:
-    """All of a volume through the generator: float32 (slices, rows, columns) in network units, and the device that did
-    it.
+    """All of a prepared volume through a generator.
 
-    A slice or window without any signal has nothing to translate and stays empty. `warnings` gets a sentence for every
-    step down that memory forced.
+    A slice or window without any signal has nothing to translate and stays empty.
+
+    Args:
+        generator: Gives the network on a device.
+        array: (slices, rows, columns) in network units.
+        grid: Of the network's card.
+        device: To begin with.
+        warnings: Gets a sentence for every step down that memory forced.
+        progress, cancel: As of `translate`.
+
+    Returns:
+        float32 of the shape of `array`, in network units; and the device that did it.
     """
-    grid = preparation.card.grid
-    pieces = _Slices(preparation) if grid.patch is None else Windows(preparation.array, grid.patch)
+    pieces = _Slices(array, grid.context) if grid.patch is None else Windows(array, grid.patch)
     size = _BATCH[device.partition(":")[0]] if grid.patch is None else batch_size(device, grid.patch)
     start, total = 0, len(pieces)
     while start < total:
@@ -152,7 +163,7 @@ def run_network(
         stop = min(start + size, total)
         try:
             if not pieces.empty[start:stop].all():
-                pieces.keep(start, forward(package.generator(device), pieces.batch(start, stop), device))
+                pieces.keep(start, forward(generator(device), pieces.batch(start, stop), device))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -168,10 +179,10 @@ class _Slices:
 
     noun = "slices"
 
-    def __init__(self, preparation: Preparation) -> None:
-        self.batch = preparation.batch
-        self.empty = preparation.array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
-        self._output = np.full(preparation.array.shape, NO_SIGNAL, dtype=np.float32)
+    def __init__(self, array: np.ndarray, context: int) -> None:
+        self.batch = partial(with_neighbours, array, context)
+        self.empty = array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
+        self._output = np.full(array.shape, NO_SIGNAL, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self._output)
