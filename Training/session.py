@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import nn
+from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -93,6 +94,7 @@ class Session:
         self._networks: dict[str, nn.Module] = {}
         self._averaged: dict[str, AveragedModel] = {}
         self._optimizers: dict[str, Any] = {}
+        self._kept: dict[str, Stateful] = {}
         self._rates: dict[str, float] = {}
         self._unchecked: list[tuple[int, torch.Tensor]] = []
         self._sums: dict[str, torch.Tensor] = {}
@@ -130,7 +132,7 @@ class Session:
         Args:
             name: In the checkpoint.
             network: With its first weights, the same in every process; parameters that need no gradient stay as they
-                are.
+                are. A ModuleDict takes several networks whose losses are one sum.
             betas: Of Adam.
             averaged: Keep a moving average of the weights too.
             rate: Learning rate relative to the run's.
@@ -143,7 +145,8 @@ class Session:
             self._averaged[name] = AveragedModel(network, multi_avg_fn=moving_average(self.config.ema))
             self._averaged[name].requires_grad_(False)
         if self.config.compile:
-            network.compile()
+            for part in network.children() if isinstance(network, nn.ModuleDict) else (network,):
+                part.compile()
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if not learning:
             raise InputError("Every layer is frozen; leave some out of freeze.")
@@ -151,8 +154,12 @@ class Session:
         self._optimizers[name] = self.fabric.setup_optimizers(optimizer)
         self._networks[name], self._rates[name] = network, rate
 
+    def keep(self, name: str, part: Stateful) -> None:
+        """Take anything else that has a state into the checkpoint."""
+        self._kept[name] = part
+
     def restore(self) -> None:
-        """After the last `add`: go on from the checkpoint when resuming; from the beginning when there is none yet.
+        """After the last `add` and `keep`: go on from the checkpoint when resuming, from the beginning without one.
 
         Raises:
             InputError: The checkpoint is damaged or of other networks.
@@ -305,7 +312,7 @@ class Session:
 
     def _parts(self) -> dict[str, Any]:
         """Everything with a state, by its name in the checkpoint."""
-        parts: dict[str, Any] = dict(self._networks)
+        parts: dict[str, Any] = self._networks | self._kept
         parts |= {f"{name} averaged": network for name, network in self._averaged.items()}
         return parts | {f"{name} optimizer": optimizer for name, optimizer in self._optimizers.items()}
 
