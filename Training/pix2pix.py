@@ -14,6 +14,7 @@ from MRITranslateLib.networks.patchgan import PatchGAN
 from .config.pix2pix import LossConfig, Pix2PixConfig
 from .finetune import freeze, start_from
 from .losses import ReconstructionLoss, adversarial_loss, feature_matching
+from .perceptual import PerceptualLoss, load_feature_network
 from .session import Report, Session, Validation, silent
 from .translation import (
     PairedData,
@@ -37,6 +38,7 @@ class Run:
     data: PairedData
     generator: nn.Module
     discriminator: PatchGAN
+    perceptual: PerceptualLoss | None
 
 
 def setup(config: Pix2PixConfig, resume: bool = False, report: Report = silent) -> Run:
@@ -46,6 +48,7 @@ def setup(config: Pix2PixConfig, resume: bool = False, report: Report = silent) 
         InputError: Data or configuration cannot be used.
     """
     check(config)
+    perceptual = _perceptual_loss(config.loss)
     card = draft_card(config, _describe(config.loss), config.discriminator)
     session = Session(config, resume)
     data = prepare_data(session, config, card, report)
@@ -58,7 +61,8 @@ def setup(config: Pix2PixConfig, resume: bool = False, report: Report = silent) 
     session.add("generator", generator, averaged=True)
     session.add("discriminator", discriminator)
     session.restore()
-    return Run(session, config, card, data, generator, discriminator)
+    perceptual = None if perceptual is None else perceptual.to(session.fabric.device)
+    return Run(session, config, card, data, generator, discriminator, perceptual)
 
 
 def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: False) -> None:
@@ -75,12 +79,15 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
         with session.autocast():
             output = run.generator(source)
         pixel = loss = reconstruct(output.float(), target)
+        if run.perceptual is not None:
+            with session.autocast():
+                loss = loss + weight.perceptual * run.perceptual(output, target)
         if with_adversary:
             run.discriminator.requires_grad_(False)
             with session.autocast():
                 judged = run.discriminator.features(torch.cat([source, output], 1))
             fooled = adversarial(judged[-1], target_is_real=True, for_discriminator=False)
-            loss = pixel + weight.adversarial * fooled
+            loss = loss + weight.adversarial * fooled
             if weight.feature_matching:
                 with torch.no_grad(), session.autocast():
                     wanted = run.discriminator.features(torch.cat([source, target], 1))
@@ -122,6 +129,14 @@ def _validate(run: Run) -> Validation:
     judges = _joined(run, run.session.step - 1) or has_trained_discriminator(run.config)
     judge = {"discriminator": run.session.exportable("discriminator").state_dict()} if judges else {}
     return validate_translator(run.session, run.data, run.card, judge)
+
+
+def _perceptual_loss(loss: LossConfig) -> PerceptualLoss | None:
+    if not loss.perceptual:
+        return None
+    if loss.perceptual_package is None:
+        raise InputError("loss.perceptual needs loss.perceptual_package, a classification package to take features of.")
+    return PerceptualLoss(load_feature_network(loss.perceptual_package))
 
 
 def _describe(loss: LossConfig) -> str:
