@@ -61,6 +61,7 @@ def shapes(card: AnyCard) -> dict[str, tensors.Shapes]:
     for name, part in parts(card).items():
         judge = name == DISCRIMINATOR
         found[name], answer = _run(part.model_dump_json(), card.name, _inputs(card, judge))
+        _check_dimensions(card, part)
         if not (_is_verdict(card, answer) if judge else answer == _answer(card)):
             raise PackageError(
                 f'The network "{part.name}" of "{card.name}" does not fit {_promise(card)}; get the package again.'
@@ -68,10 +69,23 @@ def shapes(card: AnyCard) -> dict[str, tensors.Shapes]:
     return found
 
 
+def _check_dimensions(card: AnyCard, part: NetworkCard) -> None:
+    """By name, for a convolution over volumes also takes a slice: as a volume without channels."""
+    has = part.parameters.get("dimensions", 2)
+    needs = card.grid.dimensions if isinstance(card, TranslationCard) else 2
+    if has != needs:
+        raise PackageError(
+            f'The network "{part.name}" of "{card.name}" is for {has} dimensions, what its card describes has {needs}; '
+            f'set its parameter "dimensions" to {needs}.'
+        )
+
+
 def _slices(card: TranslationCard) -> Shape:
-    """Extent of a slice or volume of the card's grid."""
+    """Extent of a slice of the card's grid, or of a window of a volume on it."""
+    if card.grid.patch is not None:
+        return card.grid.patch
     multiple = card.grid.size_multiple
-    return (-(-_PIXELS // multiple) * multiple,) * card.grid.dimensions
+    return (-(-_PIXELS // multiple) * multiple,) * 2
 
 
 def _inputs(card: AnyCard, judge: bool) -> tuple[Shape, ...]:
@@ -107,8 +121,9 @@ def _is_verdict(card: AnyCard, answer: Shape) -> bool:
 def _promise(card: AnyCard) -> str:
     if isinstance(card, TranslationCard):
         grid = card.grid
-        channels = f"{grid.context} slices as channels" if grid.dimensions == 2 else "volumes"
-        return f"the grid on its card ({channels}, sizes in multiples of {grid.size_multiple})"
+        if grid.patch is not None:
+            return f"the grid on its card (1 channel, windows of {' x '.join(map(str, grid.patch))} voxels)"
+        return f"the grid on its card ({grid.context} slices as channels, sizes in multiples of {grid.size_multiple})"
     size = card.picture.size
     pictures = f"the pictures on its card ({size} x {size} pixels"
     if isinstance(card, ClassificationCard):

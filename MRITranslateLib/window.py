@@ -47,6 +47,7 @@ class Windows:
             so windows may overlap more than that.
 
     Attributes:
+        places: For each window its slices, rows and columns in the volume, once that is padded to at least one window.
         empty: bool, for each window whether it holds no signal at all. Such a window has nothing to translate: its
             answer is no signal.
     """
@@ -57,33 +58,33 @@ class Windows:
         self._array, self._inside = pad_to_patch(array, patch)
         axes = [_shares(n, window, overlap) for n, window in zip(self._array.shape, patch, strict=True)]
         self._shares = [shares for _, shares in axes]
-        self._places = list(product(*(range(len(starts)) for starts, _ in axes)))
-        self._windows = [
+        self._cells = list(product(*(range(len(starts)) for starts, _ in axes)))
+        self.places = [
             tuple(
-                slice(starts[n], starts[n] + window) for n, (starts, _), window in zip(place, axes, patch, strict=True)
+                slice(starts[n], starts[n] + extent) for n, (starts, _), extent in zip(cell, axes, patch, strict=True)
             )
-            for place in self._places
+            for cell in self._cells
         ]
-        self.empty = np.array([self._array[window].max() <= NO_SIGNAL + 1e-3 for window in self._windows])
+        self.empty = np.array([self._array[place].max() <= NO_SIGNAL + 1e-3 for place in self.places])
         self._sum = np.full(self._array.shape, NO_SIGNAL, dtype=np.float32)
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self.places)
 
     def batch(self, start: int, stop: int) -> np.ndarray:
         """Windows start..stop-1: float32 (stop - start, 1, *patch)."""
-        return np.stack([self._array[window] for window in self._windows[start:stop]]).astype(np.float32)[:, None]
+        return np.stack([self._array[place] for place in self.places[start:stop]]).astype(np.float32)[:, None]
 
     def weights(self, index: int) -> np.ndarray:
         """The share that one window has in the result: float32 (*patch), above 0; over all windows they sum to 1."""
-        slices, rows, columns = (shares[n] for n, shares in zip(self._places[index], self._shares, strict=True))
+        slices, rows, columns = (shares[n] for n, shares in zip(self._cells[index], self._shares, strict=True))
         return slices[:, None, None] * rows[:, None] * columns
 
     def keep(self, start: int, answers: np.ndarray) -> None:
         """Take the answers (n, *patch) to windows start..start+n-1; those to empty windows are passed over."""
         for index, answer in enumerate(answers, start):
             if not self.empty[index]:
-                self._sum[self._windows[index]] += self.weights(index) * (answer - np.float32(NO_SIGNAL))
+                self._sum[self.places[index]] += self.weights(index) * (answer - np.float32(NO_SIGNAL))
 
     def result(self) -> np.ndarray:
         """The volume that all answers together make: float32 (slices, rows, columns)."""

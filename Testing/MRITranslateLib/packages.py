@@ -47,6 +47,18 @@ CARD: dict[str, Any] = {
         "spacing_mm": [[0.1, 12], [0.1, 12], [0.1, 12]],
     },
 }
+VOLUMES: dict[str, Any] = {
+    "network": {"name": "resnet9", "parameters": {"width": 2, "blocks": 1, "dimensions": 3}},
+    "discriminator": {"name": "patchgan", "parameters": {"width": 2, "layers": 2, "dimensions": 3}},
+    "grid": {
+        "dimensions": 3,
+        "slice_spacing_mm": 2.0,
+        "spacing_mm": [2.0, 2.0],
+        "size_multiple": 8,
+        "patch": [16, 16, 24],
+    },
+}
+"""What makes a card one of a network of volumes."""
 GENERATION: dict[str, Any] = {
     **_COMMON,
     "name": "tiny_noise",
@@ -92,6 +104,11 @@ def random_state(name: str, parameters: dict[str, Any], seed: int = 1) -> State:
             key: value + 0.05 * torch.randn_like(value) if value.is_floating_point() else value
             for key, value in state.items()
         }
+
+
+def tiny_package_3d(folder: Path, **changes: Any) -> Path:
+    """As `tiny_package`, with networks of volumes."""
+    return tiny_package(folder, **(VOLUMES | changes))
 
 
 def tiny_package(

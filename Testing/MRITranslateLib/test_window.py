@@ -36,14 +36,14 @@ def test_the_weights_sum_to_one_and_windows_overlap_as_asked(shape, patch, overl
     windows = Windows(volume(*shape), patch, overlap)
     padded = tuple(map(max, shape, patch))
     total, seen = np.zeros(padded), np.zeros(padded, dtype=int)
-    for index, window in enumerate(windows._windows):
+    for index, window in enumerate(windows.places):
         assert windows.weights(index).shape == patch == total[window].shape
         assert windows.weights(index).min() > 0
         total[window] += windows.weights(index)
         seen[window] += 1
     np.testing.assert_allclose(total, 1, atol=1e-6)
     assert seen.min() >= 1
-    starts = [sorted({window[axis].start for window in windows._windows}) for axis in range(3)]
+    starts = [sorted({window[axis].start for window in windows.places}) for axis in range(3)]
     for axis in range(3):
         step = max(1, int(patch[axis] * (1 - overlap)))
         assert max(np.diff(starts[axis]), default=0) <= step
