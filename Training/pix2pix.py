@@ -49,7 +49,7 @@ def setup(config: Pix2PixConfig, resume: bool = False, report: Report = silent) 
     """
     check(config)
     perceptual = _perceptual_loss(config.loss)
-    card = draft_card(config, _describe(config.loss), config.discriminator)
+    card = draft_card(config, describe(config.loss), config.discriminator)
     session = Session(config, resume)
     data = prepare_data(session, config, card, report)
 
@@ -139,7 +139,8 @@ def _perceptual_loss(loss: LossConfig) -> PerceptualLoss | None:
     return PerceptualLoss(load_feature_network(loss.perceptual_package))
 
 
-def _describe(loss: LossConfig) -> str:
+def describe(loss: LossConfig) -> str:
+    """The loss as one sentence of the card."""
     parts = [
         f"{loss.l1:g} L1 + {loss.l2:g} L2 + {loss.adversarial:g} least-squares PatchGAN "
         f"(from epoch {loss.adversarial_from_epoch})"

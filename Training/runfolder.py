@@ -19,7 +19,10 @@ from torch.utils.tensorboard import SummaryWriter
 from MRITranslateLib.errors import InputError
 
 from .config.run import RunConfig
+from .samples import Samples, save_sheet
 
+COLUMNS = ("epoch", "step", "group", "figure", "value")
+"""Of log.csv."""
 _BEST = "best-"
 
 
@@ -47,6 +50,7 @@ class RunFolder:
                 f'The folder "{self.path}" cannot be made ({error.strerror}); choose another --output.'
             ) from None
         self._board: SummaryWriter | None = None
+        self._begins: int | None = None
 
     def save_config(self, config: RunConfig) -> None:
         """Write config.yaml."""
@@ -58,34 +62,52 @@ class RunFolder:
         text = yaml.safe_dump({part: list(subjects) for part, subjects in parts.items()}, sort_keys=False)
         self._replace("split.yaml", lambda file: file.write_text(text, encoding="utf-8"))
 
-    def log(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
-        """Append to log.csv and to TensorBoard's files."""
+    def save_text(self, name: str, text: str) -> None:
+        """Write any other text of the run."""
+        self._replace(name, lambda file: file.write_text(text, encoding="utf-8"))
+
+    def log(self, epoch: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """Append figures, by group and name, to log.csv and to TensorBoard's files."""
         file = self.path / "log.csv"
         fresh = not file.exists()
         try:
             with file.open("a", newline="", encoding="utf-8") as stream:
                 writer = csv.writer(stream)
                 if fresh:
-                    writer.writerow(["epoch", "step", "figure", "value"])
-                writer.writerows([epoch, step, key, f"{value:.6g}"] for key, value in figures.items())
+                    writer.writerow(COLUMNS)
+                writer.writerows(
+                    [epoch, step, group, key, f"{value:.6g}"]
+                    for group, figures in groups.items()
+                    for key, value in figures.items()
+                )
         except OSError as error:
             raise self._cannot_write("log.csv", error) from None
-        if self._board is None:
-            self._board = SummaryWriter(str(self.path / "tensorboard"))
-        for key, value in figures.items():
-            self._board.add_scalar(key, value, step)
-        self._board.flush()
+        board = self._tensorboard()
+        for group, figures in groups.items():
+            for key, value in figures.items():
+                board.add_scalar(f"{group}/{key}", value, step)
+        board.flush()
 
-    def save_samples(self, epoch: int, rows: np.ndarray) -> None:
-        """One picture: rows of input, output, truth; array (height, width) in 0..1."""
-        from matplotlib import image
+    def forget_after(self, step: int) -> None:
+        """Drop what was logged after `step` by a run that was killed before its next checkpoint."""
+        file = self.path / "log.csv"
+        if not file.exists():
+            return
+        self._begins = step + 1
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        kept = [row for row in rows if int(row["step"]) <= step]
+        if len(kept) < len(rows):
+            self._replace("log.csv", partial(_write_rows, kept))
 
+    def save_samples(self, epoch: int, step: int, samples: Samples | np.ndarray) -> None:
+        """Draw the sample pictures of an epoch, for the folder and for TensorBoard."""
         (self.path / "samples").mkdir(exist_ok=True)
-        picture = np.clip(rows, 0, 1)
-        self._replace(
-            f"samples/epoch-{epoch:04d}.png",
-            lambda file: image.imsave(file, picture, cmap="gray", vmin=0, vmax=1, format="png"),
-        )
+        drawn: list[np.ndarray] = []
+        self._replace(f"samples/epoch-{epoch:04d}.png", lambda file: drawn.append(save_sheet(samples, file)))
+        board = self._tensorboard()
+        board.add_image("samples", drawn[0], step, dataformats="HWC")
+        board.flush()
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint: a kill or a full disk at any moment leaves a whole one.
@@ -128,6 +150,11 @@ class RunFolder:
             raise InputError(f'"{self.path}" holds no validated weights yet; train longer.')
         return {file.stem.removeprefix(_BEST): load_file(file) for file in files}
 
+    def _tensorboard(self) -> SummaryWriter:
+        if self._board is None:
+            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=self._begins)
+        return self._board
+
     def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file under a temporary name and put it in place in one step."""
         final = self.path / name
@@ -148,3 +175,10 @@ class RunFolder:
             f'"{name}" of the run cannot be written in "{self.path}" ({why}); free space or correct the folder\'s '
             "permissions and --resume: the last checkpoint is intact."
         )
+
+
+def _write_rows(rows: list[dict[str, str]], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -26,6 +26,7 @@ from MRITranslateLib.errors import InputError
 from .config.run import RunConfig
 from .report import write_report
 from .runfolder import RunFolder
+from .samples import Samples
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 """Called with (stage, done, total, figures)."""
@@ -47,13 +48,13 @@ class Validation:
         better: The figure that chooses the best weights, the higher the better; infinite where nothing can choose, so
             that the last weights are kept.
         weights: State dictionaries of the best weights, by the name of their package file without suffix.
-        picture: Sample picture (rows, columns) in 0..1.
+        picture: Samples, or one picture (rows, columns) or (rows, columns, 3) in 0..1.
     """
 
     scores: dict[str, float]
     better: float
     weights: States
-    picture: np.ndarray | None = field(default=None)
+    picture: Samples | np.ndarray | None = field(default=None)
 
 
 class Session:
@@ -184,6 +185,10 @@ class Session:
         """Context in which the networks compute in the configured precision."""
         return self.fabric.autocast()
 
+    def averaged(self, name: str) -> nn.Module:
+        """The moving average of a network that was added with one."""
+        return self._averaged[name].module
+
     def exportable(self, name: str) -> nn.Module:
         """The averaged network (the plain one where no average is kept) as a package will hold it.
 
@@ -288,9 +293,11 @@ class Session:
             if rose:
                 self.best = found.better
                 self.folder.save_best(found.weights)
-            self.folder.log(self.epoch, self.step, means | found.scores | clock)
+            weights = {"kept": float(rose)}
+            groups = {"loss": means, "validation": found.scores, "speed": clock, "weights": weights}
+            self.folder.log(self.epoch, self.step, groups)
             if found.picture is not None:
-                self.folder.save_samples(self.epoch, found.picture)
+                self.folder.save_samples(self.epoch, self.step, found.picture)
             write_report(self.folder)
         rose, self.best = self.fabric.broadcast((rose, self.best))
         self._validations_since_best = 0 if rose else self._validations_since_best + 1

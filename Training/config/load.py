@@ -11,9 +11,7 @@ from pydantic.fields import FieldInfo
 
 from MRITranslateLib.errors import InputError
 
-from .run import RunConfig
-
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def load_config(model: type[Config], file: Path | None, overrides: Sequence[str] = ()) -> Config:
