@@ -176,7 +176,7 @@ def load_text_encoder(name_or_folder: str | os.PathLike[str]) -> TextEncoder:
     _check_weights(folder, config)
     lower_case = _check_vocabulary(folder)
     # Building may draw random numbers; the caller's stream must not depend on when an encoder is loaded.
-    with _quiet_transformers(), torch.random.fork_rng(devices=[]):
+    with quiet_transformers(), torch.random.fork_rng(devices=[]):
         from transformers import BertConfig, BertModel, BertTokenizerFast
 
         options = {} if lower_case is None else {"do_lower_case": lower_case}
@@ -328,7 +328,7 @@ def _digests(folder: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """transformers reports every unused key and draws bars; what matters of it is raised instead."""
     from transformers.utils import logging
 
