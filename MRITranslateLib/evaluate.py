@@ -31,10 +31,11 @@ PROTOCOLS = ("plain", "synthrad2023", "synthrad2025")
 KINDS = ("MR", "CT")
 LEVELS = 256
 _AIR_HU = -1024.0
-_BODY_HU = -500.0
+BODY_HU = -500.0
+"""A CT shows the patient above this."""
 _BRIGHT = 99.8
 _FOREGROUND = 0.05
-_RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
+RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
 _CHUNK_VOXELS = 1 << 20
 
 
@@ -108,19 +109,14 @@ def evaluate(
 
 
 def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None) -> Scores:
-    if mask is None:
-        positive = truth[truth > 0]
-        _refuse_empty(positive)
-        foreground = truth > _FOREGROUND * np.percentile(positive, _BRIGHT)
-    else:
-        foreground = mask
+    foreground = mr_foreground(truth) if mask is None else mask
     truth = _scaled(truth, foreground, "The reference")
     made = _scaled(made, foreground, "The prediction")
-    values = _plain(truth, made, foreground, 1.0)
-    slope, offset = _affine_fit(truth, made, foreground)
+    values = plain_scores(truth, made, foreground, 1.0)
+    slope, offset = affine_fit(truth, made, foreground)
     made *= np.float32(slope)
     made += np.float32(offset)
-    values |= {f"{name}_affine": value for name, value in _plain(truth, made, foreground, 1.0).items()}
+    values |= {f"{name}_affine": value for name, value in plain_scores(truth, made, foreground, 1.0).items()}
     facts = _facts("plain", "MR", "1", foreground)
     facts["mask"] = (
         "given mask"
@@ -138,19 +134,19 @@ def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np
 
 
 def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: str) -> Scores:
-    low, high = _RANGES[protocol]
+    low, high = RANGES[protocol]
     if protocol != "plain":
         foreground = np.ones(truth.shape, bool) if mask is None else mask
         where = "whole volume"
         if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
             raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
     else:
-        foreground = truth > _BODY_HU if mask is None else mask
-        where = f"reference above {_BODY_HU:g} HU"
+        foreground = truth > BODY_HU if mask is None else mask
+        where = f"reference above {BODY_HU:g} HU"
     _refuse_empty(foreground)
     values = {"mae": _errors(truth, made, foreground)[0]}
     # From here on within the range and from 0 upwards, as SSIM wants it.
-    truth, made = _clipped(truth, low, high), _clipped(made, low, high)
+    truth, made = clipped(truth, low, high), clipped(made, low, high)
     values["psnr"] = _psnr(_errors(truth, made, foreground)[1], high - low)
     facts = _facts(protocol, "CT", f"{high - low:g} HU ({low:g} to {high:g})", foreground)
     facts["mask"] = "given mask" if mask is not None else where
@@ -173,7 +169,24 @@ def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: 
     return Scores(values, facts)
 
 
-def _plain(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, data_range: float) -> dict[str, float]:
+def mr_foreground(truth: np.ndarray) -> np.ndarray:
+    """Where a true MR image (values from 0 up) shows tissue: above 5 % of the 99.8th percentile of its positive values.
+
+    Raises:
+        InputError: Nowhere.
+    """
+    positive = truth[truth > 0]
+    _refuse_empty(positive)
+    return truth > _FOREGROUND * np.percentile(positive, _BRIGHT)
+
+
+def full_scale(array: np.ndarray, foreground: np.ndarray) -> float:
+    """The value of an MR image that counts as 1: a high percentile, which a few bright voxels do not move."""
+    return float(np.percentile(array[foreground], _BRIGHT))
+
+
+def plain_scores(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, data_range: float) -> dict[str, float]:
+    """Mean absolute error, PSNR (dB) and SSIM in the foreground of two arrays in one unit, values from 0 up."""
     mae, mse = _errors(truth, made, foreground)
     return {"mae": mae, "psnr": _psnr(mse, data_range), "ssim": ssim(truth, made, foreground, data_range)}
 
@@ -198,7 +211,7 @@ def _errors(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray) -> tupl
     return absolute / count, squared / count
 
 
-def _affine_fit(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray) -> tuple[float, float]:
+def affine_fit(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray) -> tuple[float, float]:
     """(a, b) that minimise the sum of (a * made + b - truth) squared in the foreground."""
     count = np.count_nonzero(foreground)
     sums = np.zeros(2)
@@ -234,8 +247,8 @@ def _psnr(mse: float, data_range: float) -> float:
 
 
 def _scaled(array: np.ndarray, foreground: np.ndarray, what: str) -> np.ndarray:
-    """float32 copy divided by its full scale: a high percentile, which a few bright voxels do not move."""
-    full = float(np.percentile(array[foreground], _BRIGHT))
+    """float32 copy divided by its full scale."""
+    full = full_scale(array, foreground)
     if full <= 0.0:
         raise InputError(f"{what} has no positive values in the foreground; check that it is an MR image.")
     scaled = array.astype(np.float32)
@@ -243,7 +256,8 @@ def _scaled(array: np.ndarray, foreground: np.ndarray, what: str) -> np.ndarray:
     return scaled
 
 
-def _clipped(array: np.ndarray, low: float, high: float) -> np.ndarray:
+def clipped(array: np.ndarray, low: float, high: float) -> np.ndarray:
+    """float32 copy held to a range and counted from its lower end."""
     clipped = array.astype(np.float32)
     np.clip(clipped, low, high, out=clipped)
     clipped -= np.float32(low)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WARNING = "SYNTHETIC images from a research tool - not for diagnosis"
-_CT_RANGE = (-150.0, 350.0)
+CT_RANGE = (-150.0, 350.0)
 """HU that show brain and skull at once; the brain window proper shows every bone as plain white."""
 
 
@@ -98,7 +98,7 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
     prediction = _axial(row.prediction)
     source, truth = _axial(row.source)[index], whole[index]
     if modality(row.modality).kind == "CT":
-        unit, (low, high) = "Hounsfield units", _CT_RANGE
+        unit, (low, high) = "Hounsfield units", CT_RANGE
     else:
         unit, (low, high) = "signal, arbitrary units", (0.0, float(np.percentile(whole, 99.5)))
         prediction = _fitted(prediction, whole)

@@ -165,9 +165,12 @@ class Session:
         Raises:
             InputError: The checkpoint is damaged or of other networks.
         """
-        if not self._resume or not self.folder.checkpoint.is_file():
-            return
-        state = self.folder.load_checkpoint()
+        if self._resume and self.folder.checkpoint.is_file():
+            self._take(self.folder.load_checkpoint())
+        if self.fabric.is_global_zero:
+            self.folder.forget_after(self.step)
+
+    def _take(self, state: dict[str, Any]) -> None:
         try:
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])

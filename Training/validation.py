@@ -1,64 +1,198 @@
-"""Scores during training: on the model's grid, of the averaged weights, per subject."""
+"""Scores during training: of the weights that would be exported, on the model's grid, per subject.
+
+Compared are the prepared truth and the network's answer, both brought from network units to what `translate` gives: HU,
+or a signal from 0 up. The figures are those of `MRITranslateLib.evaluate`, protocol plain, but for the grid and the CT
+window, beyond which the prepared truth is cut:
+
+* psnr, ssim and mae in the truth's foreground. MR: truth above 5 % of its 99.8th percentile; that percentile is 1, the
+  data range; after one affine fit of the answer's intensities per subject, since MR has no unit. CT: truth above
+  -500 HU; mae in HU, data range 4095 HU.
+* dice of tissue classes, their mean, and each as "dice_" and its name. MR: "dark", "middle" and "bright" tissue in the
+  foreground, told apart in truth and fitted answer by the two thresholds of multi-Otsu (Liao 2001) on the truth's
+  foreground. CT: "air" below -500 HU, "bone" from 250 HU up and "soft" tissue between, from the first to the last voxel
+  of the foreground along every row and column. A class that neither of the two has is left out.
+
+The card's scores are measured on the original grids; these only steer the run.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from skimage.filters import threshold_multiotsu
 from torch import nn
 
+from MRITranslateLib import intensity
 from MRITranslateLib.card import TranslationCard
-from MRITranslateLib.translate import forward
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.evaluate import (
+    BODY_HU,
+    RANGES,
+    affine_fit,
+    clipped,
+    full_scale,
+    mr_foreground,
+    plain_scores,
+)
+from MRITranslateLib.figure import CT_RANGE
+from MRITranslateLib.modality import modality
+from MRITranslateLib.similarity import WINDOW
+from MRITranslateLib.translate import run_network
 
 from .data.pairs import PreparedPair
+from .samples import Samples, heat
 
-_BATCH = 8
+BONE_HU = 250.0
+_LEAST = 0.05
+"""Share of a CT window that must be exceeded where the window begins above air."""
+MOST_PICTURES = 6
+_LOW, _HIGH = RANGES["plain"]
+_CLASS = "dice_"
+_HALF = 0.5
+"""Share of the display's range at which the picture of the difference is brightest."""
 
 
 def validate(
     network: nn.Module, pairs: Sequence[PreparedPair], card: TranslationCard, device: torch.device
-) -> tuple[dict[str, float], np.ndarray]:
+) -> tuple[dict[str, float], Samples]:
     """Translate whole subjects and compare.
 
-    Figures are taken in the target's foreground, network units brought to 0..1; for MRI after one affine fit of
-    intensities per subject, since its unit is arbitrary. The card's scores are measured on the original grid by
-    `MRITranslateLib.evaluate`; these only steer the run.
-
     Returns:
-        Mean "psnr" and "mae" and each subject's PSNR; and a picture (rows of input, output, truth) in 0..1.
+        The means "psnr", "ssim", "mae", "dice" and "dice_..." and the first four of each subject, "psnr NAME"; and
+        pictures of at most six subjects.
+
+    Raises:
+        InputError: The network's answer is not finite.
     """
-    scores: dict[str, float] = {}
-    figures, pictures = [], []
+    scores: dict[str, dict[str, float]] = {}
+    pictures = []
     for pair in pairs:
         output = translate_prepared(network, pair.source, card, device)
-        truth = (pair.target.astype(np.float32) + 1) / 2
-        answer = (output + 1) / 2
-        inside = truth > 0.05
-        if card.target != "CT":
-            slope, shift = np.polyfit(answer[inside], truth[inside], 1)
-            answer = slope * answer + shift
-        error = answer[inside] - truth[inside]
-        psnr = float(-10 * np.log10(np.mean(error**2) + 1e-12))
-        scores[f"psnr {pair.subject}"] = psnr
-        figures.append((psnr, float(np.abs(error).mean())))
-        middle = int(pair.slices[len(pair.slices) // 2])
-        source = (pair.source[middle].astype(np.float32) + 1) / 2
-        pictures.append(
-            np.concatenate([source / max(1.0, np.percentile(source, 99.5)), answer[middle], truth[middle]], axis=1)
-        )
-    width = max(picture.shape[1] for picture in pictures)
-    rows = [np.pad(picture, ((0, 0), (0, width - picture.shape[1]))) for picture in pictures]
-    mean = np.mean(figures, axis=0)
-    return {"psnr": float(mean[0]), "mae": float(mean[1])} | scores, np.concatenate(rows, axis=0)
+        if not np.isfinite(output).all():
+            raise InputError(
+                f"The network's answer for {pair.subject} is not finite; lower learning_rate and --resume from the "
+                "last checkpoint."
+            )
+        compared = _Compared(pair, output, card)
+        scores[pair.subject] = compared.scores()
+        if len(pictures) < MOST_PICTURES:
+            pictures.append(compared.pictures())
+    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+    means = {name: float(np.mean([found[name] for found in scores.values() if name in found])) for name in names}
+    single = {
+        f"{name} {subject}": found[name]
+        for name in names
+        if not name.startswith(_CLASS)
+        for subject, found in scores.items()
+        if name in found
+    }
+    down, across = card.grid.spacing_mm
+    reach = f"{_HALF * 100:g} %" if _kind(card.target) == "MR" else f"{_HALF * (CT_RANGE[1] - CT_RANGE[0]):g} HU"
+    columns = (
+        f"{card.source}, input",
+        f"{card.target}, synthetic",
+        f"{card.target}, truth",
+        f"difference, 0 to {reach}",
+    )
+    return means | single, Samples(columns, tuple(scores)[:MOST_PICTURES], pictures, 1, down / across)
 
 
 def translate_prepared(
     network: nn.Module, source: np.ndarray, card: TranslationCard, device: torch.device
 ) -> np.ndarray:
-    """All slices of a prepared volume through a generator: float32 (slices, rows, columns), network units."""
-    reach = card.grid.context // 2
-    parts = []
-    for start in range(0, len(source), _BATCH):
-        index = np.arange(start, min(start + _BATCH, len(source)))[:, None] + np.arange(-reach, reach + 1)[None]
-        batch = source[np.clip(index, 0, len(source) - 1)].astype(np.float32)
-        parts.append(forward(network, batch, str(device)))
-    return np.concatenate(parts)
+    """A prepared volume through a generator, by the engine's own loop: float32 (slices, rows, columns), network
+    units."""
+    array = source.astype(np.float32)
+    return run_network(lambda where: network.to(where), array, card.grid, str(device), [])[0]
+
+
+class _Compared:
+    """Truth and answer of one subject in the unit of their scores, cut to the head.
+
+    Args:
+        pair: Prepared.
+        output: The network's answer to all of it, network units.
+        card: Of the network.
+    """
+
+    def __init__(self, pair: PreparedPair, output: np.ndarray, card: TranslationCard) -> None:
+        self._pair, self._card, self._kind = pair, card, _kind(card.target)
+        target = intensity.unfitted(card.intensity.target)
+        truth = target.invert(pair.target)
+        if self._kind == "CT":
+            low, high = target.bounds
+            body = max(BODY_HU, low + _LEAST * (high - low))
+            self._thresholds = [body, max(body, BONE_HU)]
+            inside = truth > body
+        else:
+            inside = mr_foreground(truth)
+        self._box = _bounds(inside)
+        self._inside = inside[self._box]
+        self._truth, self._made = truth[self._box], target.invert(output[self._box])
+        if self._kind == "MR":
+            self._truth /= np.float32(full_scale(self._truth, self._inside))
+            slope, offset = affine_fit(self._truth, self._made, self._inside)
+            self._made = self._made * np.float32(slope) + np.float32(offset)
+
+    def scores(self) -> dict[str, float]:
+        """psnr, ssim, mae, dice and the Dice of each tissue class."""
+        truth, made, scale = self._truth, self._made, 1.0
+        if self._kind == "CT":
+            truth, made, scale = clipped(truth, _LOW, _HIGH), clipped(made, _LOW, _HIGH), _HIGH - _LOW
+        found = plain_scores(truth, made, self._inside, scale)
+        found = {name: found[name] for name in ("psnr", "ssim", "mae")}
+        dice = self._dice()
+        if dice:
+            found["dice"] = float(np.mean(list(dice.values())))
+        return found | {_CLASS + name: value for name, value in dice.items()}
+
+    def _dice(self) -> dict[str, float]:
+        """By class; a class that neither the truth nor the answer shows has none."""
+        if self._kind == "CT":
+            names, thresholds, region = ("air", "soft", "bone"), self._thresholds, _hull(self._inside)
+        else:
+            names, region = ("dark", "middle", "bright"), self._inside
+            try:
+                thresholds = threshold_multiotsu(np.minimum(self._truth[region], 1.0), classes=3)
+            except ValueError:  # fewer than three different values
+                return {}
+        truth, made = (np.digitize(array[region], thresholds) for array in (self._truth, self._made))
+        agreed = np.bincount(truth[truth == made], minlength=3)
+        sizes = np.bincount(truth, minlength=3) + np.bincount(made, minlength=3)
+        return {name: float(2 * agreed[n] / sizes[n]) for n, name in enumerate(names) if sizes[n]}
+
+    def pictures(self) -> list[np.ndarray]:
+        """Input, answer, truth and difference in the middle slice of the patient: answer and truth in one scale."""
+        middle = int(self._pair.slices[len(self._pair.slices) // 2])
+        source = intensity.unfitted(self._card.intensity.source).invert(self._pair.source[middle][self._box[1:]])
+        if _kind(self._card.source) == "CT":
+            low, high = CT_RANGE
+        else:
+            low, high = 0.0, float(np.percentile(source, 99.5)) or 1.0
+        shown = (source - low) / (high - low)
+        low, high = CT_RANGE if self._kind == "CT" else (0.0, 1.0)
+        row = min(max(middle - self._box[0].start, 0), len(self._truth) - 1)
+        made, truth = ((array[row] - low) / (high - low) for array in (self._made, self._truth))
+        return [shown, made, truth, heat(np.abs(made.clip(0, 1) - truth.clip(0, 1)) / _HALF)]
+
+
+def _kind(name: str) -> str:
+    return "CT" if modality(name).kind == "CT" else "MR"
+
+
+def _bounds(inside: np.ndarray) -> tuple[slice, slice, slice]:
+    """The box that holds a mask, and half a window of SSIM more."""
+    places = []
+    for axis in range(3):
+        filled = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        places.append(slice(max(0, int(filled[0]) - WINDOW // 2), int(filled[-1]) + WINDOW // 2 + 1))
+    return places[0], places[1], places[2]
+
+
+def _hull(inside: np.ndarray) -> np.ndarray:
+    """From the first to the last voxel of a mask (slices, rows, columns) along every row and column alike."""
+    hull = np.ones_like(inside)
+    for axis in (1, 2):
+        hull &= np.logical_or.accumulate(inside, axis)
+        hull &= np.flip(np.logical_or.accumulate(np.flip(inside, axis), axis), axis)
+    return hull

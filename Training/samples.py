@@ -1,0 +1,132 @@
+"""Sample pictures of a run: rows of labelled tiles, drawn as one PNG that can be taken apart again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+_TILE = 208
+"""Pixels of a tile's longer side."""
+_MOST_MAGNIFIED = 6
+_GAP, _HEADER, _FONT = 4, 22, 12
+_PAPER, _INK = (20, 22, 26), (214, 218, 224)
+_KEY = "mritranslate"
+"""Of the PNG's text that says where the tiles are."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures for people, such as input, output, truth and difference of a few subjects.
+
+    Attributes:
+        columns: Title of each column.
+        rows: Name of each row, "" for none.
+        tiles: By row and column: (height, width) grey or (height, width, 3) colour, 0..1; values beyond are cut.
+        changing: The column that the network makes; the others are the same in every epoch, or follow from it.
+        aspect: Height of a pixel in its widths.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[str]
+    tiles: Sequence[Sequence[np.ndarray]]
+    changing: int
+    aspect: float = 1.0
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Values (height, width) in 0..1 as colours (height, width, 3): black, violet, orange, pale yellow."""
+    from matplotlib import colormaps
+
+    return colormaps["magma"](np.clip(values, 0, 1))[..., :3]
+
+
+def save_sheet(samples: Samples | np.ndarray, file: Path) -> np.ndarray:
+    """Draw samples, or one plain picture (height, width) or (height, width, 3) in 0..1, as a PNG.
+
+    Returns:
+        What was drawn: uint8 (height, width, 3).
+    """
+    if isinstance(samples, np.ndarray):
+        picture, facts = _image(samples), None
+    else:
+        picture, facts = _draw(samples)
+    info = PngInfo()
+    if facts is not None:
+        info.add_text(_KEY, json.dumps(facts))
+    picture.save(file, format="PNG", pnginfo=info)
+    return np.asarray(picture.convert("RGB"))
+
+
+def read_sheet(file: Path) -> Samples:
+    """Take a drawn PNG apart; a plain picture is one tile.
+
+    Raises:
+        OSError, ValueError, KeyError: It is no such PNG.
+    """
+    with Image.open(file) as picture:
+        facts = json.loads(picture.info.get(_KEY, "null"))
+        array = np.asarray(picture.convert("RGB")) / np.float32(255)
+    if facts is None:
+        return Samples([""], [""], [[array]], 0)
+    (height, width), columns, rows = facts["tile"], facts["columns"], facts["rows"]
+    tiles = [
+        [
+            array[_HEADER + row * (height + _GAP) :, _GAP + column * (width + _GAP) :][:height, :width]
+            for column in range(len(columns))
+        ]
+        for row in range(len(rows))
+    ]
+    return Samples(columns, rows, tiles, facts["changing"])
+
+
+def _draw(samples: Samples) -> tuple[Image.Image, dict[str, object]]:
+    """All tiles in one scale, centred in cells of one size under the columns' titles; and the facts to undo it."""
+    flat = [tile for row in samples.tiles for tile in row]
+    longest = max(max(tile.shape[0] * samples.aspect, tile.shape[1]) for tile in flat)
+    scale = min(_TILE / longest, _MOST_MAGNIFIED)
+    height = max(1, round(max(tile.shape[0] for tile in flat) * samples.aspect * scale))
+    width = max(1, round(max(tile.shape[1] for tile in flat) * scale))
+    # The last row has a gap under it and the last column one beside it, as the first ones have.
+    size = (
+        _GAP + len(samples.columns) * (width + _GAP),
+        _HEADER + len(samples.tiles) * (height + _GAP),
+    )
+    sheet = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(samples.columns):
+        _write(pen, title, (_GAP + column * (width + _GAP) + 2, _HEADER / 2), width - 4)
+    for row, tiles in enumerate(samples.tiles):
+        top = _HEADER + row * (height + _GAP)
+        for column, tile in enumerate(tiles):
+            left = _GAP + column * (width + _GAP)
+            drawn = _image(tile)
+            shape = (max(1, round(drawn.width * scale)), max(1, round(drawn.height * samples.aspect * scale)))
+            drawn = drawn.resize(shape, Image.Resampling.BICUBIC)
+            sheet.paste(Image.new("RGB", (width, height)), (left, top))
+            sheet.paste(drawn, (left + (width - shape[0]) // 2, top + (height - shape[1]) // 2))
+        _write(pen, samples.rows[row], (_GAP + 4, top + height - 10), width - 8)
+    facts = {
+        "tile": (height, width),
+        "columns": list(samples.columns),
+        "rows": list(samples.rows),
+        "changing": samples.changing,
+    }
+    return sheet, facts
+
+
+def _image(tile: np.ndarray) -> Image.Image:
+    return Image.fromarray((np.clip(np.nan_to_num(tile), 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def _write(pen: ImageDraw.ImageDraw, text: str, place: tuple[float, float], width: float) -> None:
+    """One line, left aligned and vertically centred at `place`, cut to a width."""
+    font = ImageFont.load_default(_FONT)
+    if pen.textlength(text, font=font) > width:
+        while text and pen.textlength(text + "…", font=font) > width:
+            text = text[:-1]
+        text += "…"
+    pen.text(place, text, fill=_INK, font=font, anchor="lm", stroke_width=1, stroke_fill=_PAPER)
