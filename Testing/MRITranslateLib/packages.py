@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
-from MRITranslateLib import networks
+from MRITranslateLib import files, networks
 from MRITranslateLib.card import AnyCard, TranslationCard, parse_card
 from MRITranslateLib.package import write_package
+
+from .checkpoints import tiny_bert
 
 State = dict[str, torch.Tensor]
 
@@ -80,7 +82,29 @@ CLASSIFICATION: dict[str, Any] = {
     "classes": ["normal", "effusion", "nodule"],
     "multi_label": True,
 }
-CARDS = {"translation": CARD, "generation": GENERATION, "classification": CLASSIFICATION}
+RADIOGRAPH: dict[str, Any] = {
+    **_COMMON,
+    "name": "tiny_report",
+    "title": "Tiny reports to X-rays",
+    "task": "radiograph",
+    "target": "CXR",
+    "network": {
+        "name": "report_generator",
+        "parameters": {"latent": 6, "features": 32, "size": 16, "width": 4, "text_width": 8},
+    },
+    "discriminator": {
+        "name": "report_discriminator",
+        "parameters": {"features": 32, "size": 16, "width": 4, "text_width": 8},
+    },
+    "picture": {"size": 16},
+    "text": {"source": "a tiny BERT of random weights", "max_tokens": 64, "features": 32},
+}
+CARDS = {
+    "translation": CARD,
+    "generation": GENERATION,
+    "classification": CLASSIFICATION,
+    "radiograph": RADIOGRAPH,
+}
 
 
 def card(**changes: Any) -> TranslationCard:
@@ -112,13 +136,26 @@ def tiny_package_3d(folder: Path, **changes: Any) -> Path:
 
 
 def tiny_package(
-    folder: Path, change: Callable[[dict[str, State]], None] | None = None, task: str = "translation", **changes: Any
+    folder: Path,
+    change: Callable[[dict[str, State]], None] | None = None,
+    task: str = "translation",
+    extra_files: dict[str, Path] | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write a package with random weights to `folder`; `change` may alter its state dicts, `changes` its card."""
+    """Write a package with random weights to `folder`; `change` may alter its state dicts, `changes` its card.
+
+    A radiograph's language model goes in as `extra_files`, see `language_model`.
+    """
     made = any_card(task, **changes)
     states = {"weights": random_state(made.network.name, dict(made.network.parameters))}
     if made.discriminator is not None:
         states["discriminator"] = random_state(made.discriminator.name, dict(made.discriminator.parameters), 2)
     if change is not None:
         change(states)
-    return write_package(folder, made, states, "Apache-2.0\n", "# Tiny\n\nFor tests.\n")
+    return write_package(folder, made, states, "Apache-2.0\n", "# Tiny\n\nFor tests.\n", extra_files)
+
+
+def language_model(folder: Path) -> dict[str, Path]:
+    """A tiny BERT in `folder`, as the extra files of a package."""
+    tiny_bert(folder)
+    return {f"text/{file.name}": file for file in folder.iterdir() if f"text/{file.name}" in files.TEXT}

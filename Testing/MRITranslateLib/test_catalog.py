@@ -12,7 +12,7 @@ import pytest
 from MRITranslateLib import catalog
 from MRITranslateLib.errors import InputError, PackageError
 from MRITranslateLib.package import load_package
-from Testing.MRITranslateLib.packages import CARDS, tiny_package
+from Testing.MRITranslateLib.packages import CARDS, language_model, tiny_package
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,10 +51,17 @@ def test_add_list_show_remove(pristine: Path, user_folder: Path) -> None:
 
 
 def test_every_kind_of_model_is_added_listed_and_removed(tmp_path: Path) -> None:
-    about = {"generation": "Random numbers to T1", "classification": "CXR to classes"}
+    about = {
+        "generation": "Random numbers to T1",
+        "classification": "CXR to classes",
+        "radiograph": "Report to CXR",
+    }
     for task, words in about.items():
         name = CARDS[task]["name"]
-        added = catalog.add_model(tiny_package(tmp_path / task, task=task))
+        extra = language_model(tmp_path / "bert") if task == "radiograph" else None
+        package = tiny_package(tmp_path / task, task=task, extra_files=extra)
+        added = catalog.add_model(package)
+        assert sorted(path.name for path in added.rglob("*")) == sorted(path.name for path in package.rglob("*"))
         (model,) = own_models()
         assert (model.name, model.task, model.about, model.broken) == (name, task, words, None)
         assert load_package(name).folder == added.resolve()
@@ -238,6 +245,10 @@ def test_the_card_of_pictures_as_text(tmp_path: Path) -> None:
     assert "Random numbers to T1-weighted MRI, network dcgan_generator\nPictures of 16 x 16 pixels\n" in text
     text = catalog.card_text(tiny_package(tmp_path / "classes", task="classification"))
     assert "Chest X-ray to classes, network resnet_classifier\nPictures of 32 x 32 pixels\n" in text
+    extra = language_model(tmp_path / "bert")
+    radiograph = catalog.card_text(tiny_package(tmp_path / "report", task="radiograph", extra_files=extra))
+    assert "Report to Chest X-ray, network report_generator\n" in radiograph
+    assert "Language model: a tiny BERT of random weights (in the package)" in radiograph
     assert "Classes, any number of them in a picture: normal, effusion, nodule" in text
 
 

@@ -1,4 +1,5 @@
-"""Packages that do not translate: generators and classifiers, as strictly checked as translators."""
+"""Packages that do not translate: generators of pictures, of X-rays from reports, and classifiers, as strictly checked
+as translators."""
 
 import json
 import shutil
@@ -9,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from MRITranslateLib import networks
+from MRITranslateLib import files, networks
 from MRITranslateLib.errors import InputError, PackageError
 from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.phantom import phantom
+from MRITranslateLib.text import load_text_encoder
 from MRITranslateLib.translate import translate
 
-from .packages import CARD, CARDS, random_state, tiny_package
-from .test_package import edit_card, put_state, refused
+from .packages import CARD, CARDS, language_model, random_state, tiny_package
+from .test_package import edit_card, put_state, put_weights, refused
 
 KINDS = [task for task in CARDS if task != "translation"]
 
@@ -24,7 +26,11 @@ KINDS = [task for task in CARDS if task != "translation"]
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("packages")
-    return {task: tiny_package(folder / task, task=task) for task in KINDS}
+    bert = language_model(folder / "bert")
+    return {
+        task: tiny_package(folder / task, task=task, extra_files=bert if task == "radiograph" else None)
+        for task in KINDS
+    }
 
 
 @pytest.fixture
@@ -60,6 +66,92 @@ def test_a_classifier_has_a_logit_for_each_class(pristine: dict[str, Path]) -> N
     package.verify()
 
 
+def test_a_radiograph_is_made_of_a_report(pristine: dict[str, Path], tmp_path: Path) -> None:
+    catalogued = Path(shutil.copytree(pristine["radiograph"], tmp_path / "copy"))
+    package = load_package(catalogued)
+    encoder = load_text_encoder(package.text_folder())
+    features = torch.from_numpy(encoder.encode(["The lungs are clear.", "Opacity in the left lower lobe."]).values)
+    assert encoder.weights_sha256 == package.card.files["text/model.safetensors"].sha256
+    pictures = package.generator()(torch.randn(2, 6), features)
+    assert pictures.shape == (2, 1, 16, 16)
+    assert package.discriminator()(pictures, features).shape == (2, 2)
+    package.verify()
+
+
+def test_a_language_model_that_could_not_be_passed_on(pristine: dict[str, Path], tmp_path: Path) -> None:
+    text = {**CARDS["radiograph"]["text"], "encoder": "external"}
+    package = load_package(tiny_package(tmp_path / "tiny", task="radiograph", text=text))
+    with pytest.raises(PackageError, match=r"tiny BERT of random weights.*; give the folder of your own copy"):
+        package.text_folder()
+    with pytest.raises(PackageError, match="extra files"):
+        tiny_package(tmp_path / "tiny", task="radiograph", text=text, extra_files=language_model(tmp_path / "bert"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda files: files.clear(), "extra files"),
+        (lambda files: files.pop("text/model.safetensors"), "extra files"),
+        (lambda files: files.update({"text/../../evil": files["text/config.json"]}), "extra files"),
+        (lambda files: files.update({"text/evil.py": files["text/config.json"]}), "extra files"),
+        (lambda files: files.update({"text/config.json": Path("missing")}), "no file"),
+        (lambda files: files.update({"text/config.json": files["text/model.safetensors"].parent}), "no file"),
+        (lambda files: files.update({"text/model.safetensors": files["text/config.json"]}), "safetensors"),
+    ],
+)
+def test_a_language_model_has_its_files_and_no_others(change: Callable[[Any], Any], words: str, tmp_path: Path) -> None:
+    extra = language_model(tmp_path / "bert")
+    change(extra)
+    with pytest.raises(InputError, match=words):
+        tiny_package(tmp_path / "tiny", task="radiograph", extra_files=extra)
+    assert [path.name for path in tmp_path.iterdir()] == ["bert"]
+
+
+def _huge_tokeniser(folder: Path) -> None:
+    """Sparse, so that no disk is filled."""
+    with (folder / "text" / "tokenizer.json").open("r+b") as file:
+        file.truncate(files.TEXT["text/tokenizer.json"] + 1)
+    size = files.TEXT["text/tokenizer.json"] + 1
+    edit_card(folder, lambda d: d["files"]["text/tokenizer.json"].update(bytes=size))
+
+
+def _linked_folder(folder: Path) -> None:
+    (folder / "text").rename(folder.parent / "elsewhere")
+    (folder / "text").symlink_to(folder.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda f: shutil.rmtree(f / "text"), 'folder "text" is missing'),
+        (lambda f: (f / "text" / "config.json").unlink(), '"config.json" is missing'),
+        (lambda f: (f / "text" / "config.json").write_text("{}"), "bytes"),
+        (lambda f: put_weights(f, b"\x80\x04" + bytes(90), "text/model.safetensors"), "pickle"),
+        (lambda f: put_weights(f, b"\xff" * 90, "text/model.safetensors"), "safetensors"),
+        (lambda f: (f / "text" / "modeling.py").write_text("raise SystemExit"), "does not name"),
+        (lambda f: (f / "text" / "adapter_config.json").write_text("{}"), "does not name"),
+        (_huge_tokeniser, "16 MiB"),
+        (_linked_folder, "missing"),
+        (
+            lambda f: (
+                (f / "text" / "config.json").unlink(),
+                (f / "text" / "config.json").symlink_to(f / "text" / "tokenizer.json"),
+            ),
+            "link",
+        ),
+    ],
+)
+def test_a_damaged_language_model_is_refused(
+    damage: Callable[[Path], Any], words: str, copy: Callable[[str], Path]
+) -> None:
+    folder = copy("radiograph")
+    package = Package(folder)
+    damage(folder)
+    refused(folder, words)
+    with pytest.raises(PackageError):
+        package.text_folder()  # looks again, for the files may have been exchanged since
+
+
 @pytest.mark.parametrize("task", KINDS)
 def test_only_translations_translate(task: str, pristine: dict[str, Path]) -> None:
     scan = phantom(shape=(4, 16, 16)).t1
@@ -90,6 +182,15 @@ def test_only_translations_translate(task: str, pristine: dict[str, Path]) -> No
         ("classification", lambda d: d["network"]["parameters"].update(in_channels=3), "does not fit the pictures"),
         ("classification", lambda d: d.update(network=CARD["network"]), "does not fit the pictures"),
         ("classification", lambda d: d["picture"].update(size=16.5), "picture.size"),
+        ("radiograph", lambda d: d["text"].update(features=16), "does not fit the pictures"),
+        ("radiograph", lambda d: d["text"].update(max_tokens=513), "text.max_tokens"),
+        ("radiograph", lambda d: d["text"].update(encoder="https://evil"), "text.encoder"),
+        ("radiograph", lambda d: d["text"].update(encoder="external"), "only hold"),
+        ("radiograph", lambda d: d.update(target="T1"), "target"),
+        ("radiograph", lambda d: d.update(network=CARDS["generation"]["network"]), "does not fit the pictures"),
+        ("radiograph", lambda d: d.update(discriminator=CARDS["generation"]["discriminator"]), "does not fit"),
+        ("radiograph", lambda d: d["files"].pop("text/config.json"), "must state"),
+        ("radiograph", lambda d: d["files"]["text/config.json"].update(sha256="0" * 64), "SHA-256"),
     ]
     + [
         (task, change, words)
@@ -103,7 +204,7 @@ def test_only_translations_translate(task: str, pristine: dict[str, Path]) -> No
             (lambda d: d.update(network={"name": "os.system", "parameters": {}}), "network.name"),
             (lambda d: d["files"].pop("weights.safetensors"), "must state"),
             (lambda d: d["files"].update({"../evil": d["files"]["weights.safetensors"]}), "only hold"),
-            (lambda d: d["files"].update({"text/config.json": d["files"]["weights.safetensors"]}), "only hold"),
+            (lambda d: d["files"].update({"text/setup.py": d["files"]["weights.safetensors"]}), "only hold"),
             (lambda d: d["files"]["weights.safetensors"].update(sha256="0" * 64), "SHA-256"),
         )
     ],
@@ -133,11 +234,13 @@ def test_foreign_weights_are_refused(task: str, copy: Callable[[str], Path]) -> 
 def test_untrained_or_broken_weights_are_not_written(task: str, tmp_path: Path) -> None:
     fresh = CARDS[task]["network"]
     built = networks.build(fresh["name"], fresh["parameters"]).state_dict()
-    with pytest.raises(PackageError, match="untrained"):
-        tiny_package(tmp_path / "tiny", lambda states: states.update(weights=built), task)
+    extra = language_model(tmp_path / "bert") if task == "radiograph" else {}
+    if task != "radiograph":  # its layers start at random, so only its card tells that it was trained
+        with pytest.raises(PackageError, match="untrained"):
+            tiny_package(tmp_path / "tiny", lambda states: states.update(weights=built), task)
     with pytest.raises(PackageError, match="NaN"):
-        tiny_package(tmp_path / "tiny", lambda s: next(iter(s["weights"].values())).fill_(float("nan")), task)
-    assert list(tmp_path.iterdir()) == []
+        tiny_package(tmp_path / "tiny", lambda s: next(iter(s["weights"].values())).fill_(float("nan")), task, extra)
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_a_package_that_holds_more_than_it_says_is_only_what_it_says(copy: Callable[[str], Path]) -> None:
