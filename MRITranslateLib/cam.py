@@ -1,4 +1,4 @@
-"""Class activation maps of one layer of a network, unscaled, at the size of the slices.
+"""Class activation maps of one layer of a network, unscaled, at the size of the slices, or of windows of a volume.
 
 The maps are those of the grad-cam library, with its hooks. Three things it does are undone here:
 it scales every slice to 0..1 on its own (slices could not be compared), it enlarges maps without regard to where a
@@ -124,7 +124,7 @@ class ActivationMaps:
         network: It is left exactly as it was found after every call.
         layer: Dotted name, or None for the network's own.
         method: One of `METHODS`.
-        shape: (channels, rows, columns) of a slice.
+        shape: (channels, rows, columns) of a slice, or (channels, slices, rows, columns) of a window.
 
     Attributes:
         layer: Dotted name of the layer.
@@ -133,7 +133,7 @@ class ActivationMaps:
         InputError: No such method or layer, or a layer that gives no feature maps.
     """
 
-    def __init__(self, network: nn.Module, layer: str | None, method: str, shape: tuple[int, int, int]) -> None:
+    def __init__(self, network: nn.Module, layer: str | None, method: str, shape: tuple[int, ...]) -> None:
         check_method(method)
         self._network = network
         self.layer, self._module = find_layer(network, layer)
@@ -151,7 +151,7 @@ class ActivationMaps:
             scores: For each of the n slices what is explained.
 
         Returns:
-            float32 (n, rows, columns).
+            float32 (n, *shape) without the channels.
 
         Raises:
             InputError: The layer does not influence the output.
@@ -184,8 +184,8 @@ def _checked(score: Score) -> Score:
     return checked
 
 
-def _stride(network: nn.Module, module: nn.Module, shape: tuple[int, int, int]) -> tuple[float, float]:
-    """Pixels of the slice per pixel of the layer's maps, from how the maps grow with the slice.
+def _stride(network: nn.Module, module: nn.Module, shape: tuple[int, ...]) -> tuple[float, ...]:
+    """For each axis the pixels of the slice per pixel of the layer's maps, from how the maps grow with the slice.
 
     Shapes only: the network runs on the meta device. The ratio of the two sizes is not the stride where kernels take
     some pixels off the border (PatchGAN: 256 pixels give 31, at a stride of 8).
@@ -199,7 +199,7 @@ def _stride(network: nn.Module, module: nn.Module, shape: tuple[int, int, int]) 
     hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         for factor in (1, 2):
-            size = (1, shape[0], factor * shape[1], factor * shape[2])
+            size = (1, shape[0], *(factor * extent for extent in shape[1:]))
             torch.func.functional_call(network, tensors, torch.empty(size, device="meta"))
     finally:
         hook.remove()
@@ -208,14 +208,14 @@ def _stride(network: nn.Module, module: nn.Module, shape: tuple[int, int, int]) 
     if len(outputs) > 2:
         raise InputError("The layer runs several times for one slice; choose a layer that runs once.")
     first, second = outputs
-    if not isinstance(first, torch.Tensor) or first.ndim != 4:
+    if not isinstance(first, torch.Tensor) or first.ndim != len(shape) + 1:
         raise InputError("The layer gives no feature maps; choose a convolution or a block.")
-    rows, columns = (shape[axis - 1] / max(1, second.shape[axis] - first.shape[axis]) for axis in (2, 3))
-    return rows, columns
+    grown = zip(shape[1:], first.shape[2:], second.shape[2:], strict=True)
+    return tuple(extent / max(1, large - small) for extent, small, large in grown)
 
 
-def enlarge(maps: np.ndarray, size: tuple[int, int], stride: tuple[float, float]) -> np.ndarray:
-    """Bilinear interpolation of maps (n, h, w) to slices (n, *size).
+def enlarge(maps: np.ndarray, size: tuple[int, ...], stride: tuple[float, ...]) -> np.ndarray:
+    """Linear interpolation of maps (n, h, w) to slices (n, *size), or (n, d, h, w) to windows.
 
     Map and slice share their centre, and neighbouring features lie `stride` pixels apart; a feature's value is at the
     centre of its pixels. Beyond the outermost features their value is kept.
@@ -226,8 +226,8 @@ def enlarge(maps: np.ndarray, size: tuple[int, int], stride: tuple[float, float]
     for extent, old, step in zip(size, maps.shape[1:], stride, strict=True):
         position = (torch.arange(extent, dtype=torch.float32) - (extent - 1) / 2) / step  # in features, from the centre
         axes.append(position * 2 / old)  # grid_sample without corner alignment has the outer edges at -1 and 1
-    rows, columns = torch.meshgrid(*axes, indexing="ij")
-    grid = torch.stack([columns, rows], dim=-1).expand(len(maps), -1, -1, -1)
+    positions = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack(positions[::-1], dim=-1).expand(len(maps), *size, len(size))
     tensor = torch.from_numpy(np.ascontiguousarray(maps))[:, None]
     enlarged = functional.grid_sample(tensor, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return enlarged[:, 0].numpy()

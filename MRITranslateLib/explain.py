@@ -2,7 +2,8 @@
 
 Grad-CAM (Selvaraju et al., ICCV 2017) and its relatives answer for one number. For a translator that number must be a
 chosen one: the mean over a region, a voxel, the error against a reference, or the discriminator's judgement. Maps are
-kept unscaled over all slices and scaled once per volume, so that slices can be compared.
+kept unscaled over all slices and scaled once per volume, so that slices can be compared. Where the network is one of
+volumes, the maps of its windows are joined with the weights that join its answers.
 """
 
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from .errors import Cancelled, InputError, OutOfMemory
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .translate import Cancel, Progress, forward, out_of_memory, pick_device, provenance
+from .translate import Cancel, Progress, forward, in_pieces, out_of_memory, pick_device, provenance
 from .volume import check_volume, same_grid
+from .window import Place, batch_size
 
 _BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
 _LEVELS = ((0.50, "strongest 50 %"), (0.75, "strongest 25 %"), (0.90, "strongest 10 %"), (0.97, "strongest 3 %"))
@@ -66,7 +68,7 @@ class Explanation:
 
     Attributes:
         heatmap: float32, 0..1; 1 is the volume's maximum of `raw`, and what lowers the target is 0.
-        raw: float32, the signed map before that. Slices that the target does not touch are 0.
+        raw: float32, the signed map before that. Slices and windows that the target does not touch are 0.
         levels: uint8 labels 0..4: quantiles of the heat map's voxels above 1 % of its maximum.
         level_names: Names of the labels 0 to 4.
         warnings: Sentences for people.
@@ -112,7 +114,7 @@ def explain(
     Raises:
         InputError: The image, target, method, layer or device cannot be used, or the map is flat.
         PackageError: Realism was asked of a package without discriminator.
-        OutOfMemory: Not even one slice fits.
+        OutOfMemory: Not even one slice or window fits.
         Cancelled: `cancel` said so.
     """
     check_volume(image)
@@ -126,7 +128,6 @@ def explain(
     if method == "eigencam":
         warnings.append("EigenCAM shows what dominates the layer, whatever the target; compare it with gradcam.")
     array = explainer.run(warnings, progress, cancel)
-    _check_contrast(array)
     raw = preparation.restore(array, invert_intensity=False, interpolator="linear")
     heatmap = _scaled(raw)
     facts = {
@@ -137,7 +138,7 @@ def explain(
         "grad_cam": version("grad-cam"),
     }
     if progress is not None:
-        progress(1.0, "Done", len(question.slices), len(question.slices))
+        progress(1.0, "Done", explainer.total, explainer.total)
     return Explanation(heatmap, raw, _levels(heatmap), list(_LEVEL_NAMES), warnings, facts)
 
 
@@ -149,7 +150,6 @@ class _Question:
 
     Attributes:
         name: For the provenance.
-        slices: Indices of the slices that the target touches.
         judged: Whether the discriminator answers, not the generator.
     """
 
@@ -158,14 +158,17 @@ class _Question:
     def __init__(self, name: str, where: np.ndarray) -> None:
         self.name = name
         self._where = where
-        self.slices = np.flatnonzero(where.any(axis=(1, 2)))
 
-    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
-        """Sum for slice `index` from the network's output (1, rows, columns)."""
-        return output[0][torch.from_numpy(self._where[index]).to(output.device)].sum()
+    def touches(self, place: Place) -> bool:
+        """Whether a slice or window has a part in the target."""
+        return bool(self._where[place].any())
 
-    def terms(self) -> int:
-        """Number of terms of all sums together."""
+    def score(self, place: Place, output: torch.Tensor) -> torch.Tensor:
+        """Sum for a slice or window from the network's output for it (1, ...)."""
+        return output[0][torch.from_numpy(self._where[place]).to(output.device)].sum()
+
+    def terms(self, pieces: int) -> int:
+        """Number of terms of all sums together, of so many slices or windows."""
         return int(self._where.sum())
 
 
@@ -174,24 +177,27 @@ class _ErrorQuestion(_Question):
         super().__init__("error against a reference", inside)
         self._reference = reference
 
-    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
-        truth = torch.from_numpy(self._reference[index]).to(output.device)
-        return super().score(index, (output - truth).abs())
+    def score(self, place: Place, output: torch.Tensor) -> torch.Tensor:
+        truth = torch.from_numpy(self._reference[place]).to(output.device)
+        return super().score(place, (output - truth).abs())
 
 
 class _RealismQuestion(_Question):
     judged = True
 
-    def __init__(self, slices: int) -> None:
-        super().__init__("realism", np.ones((slices, 1, 1), dtype=bool))
+    def __init__(self) -> None:
+        super().__init__("realism", np.ones(1, dtype=bool))
         self._patches = 1
 
-    def score(self, index: int, output: torch.Tensor) -> torch.Tensor:
+    def touches(self, place: Place) -> bool:
+        return True
+
+    def score(self, place: Place, output: torch.Tensor) -> torch.Tensor:
         self._patches = output.numel()
         return output.sum()
 
-    def terms(self) -> int:
-        return self._patches * len(self.slices)
+    def terms(self, pieces: int) -> int:
+        return self._patches * pieces
 
 
 def _question(target: Target, preparation: Preparation, image: sitk.Image) -> _Question:
@@ -207,7 +213,7 @@ def _question(target: Target, preparation: Preparation, image: sitk.Image) -> _Q
         where[preparation.grid.index(*index)] = True
         return _Question(f"voxel {index}", where)
     if isinstance(target, Realism):
-        return _RealismQuestion(preparation.slices)
+        return _RealismQuestion()
     if isinstance(target, Error):
         return _error(target.reference, preparation, image)
     raise InputError("Only a Region, Voxel, Realism or Error can be explained; give one of these as the target.")
@@ -247,11 +253,12 @@ def _on_grid(array: np.ndarray, like: sitk.Image) -> sitk.Image:
 
 
 class _Explainer:
-    """One explanation at work: the slices of a question through the maps of a layer, batch by batch.
+    """One explanation at work: the slices or windows of a question through the maps of a layer, batch by batch.
 
     Attributes:
         device: Where it works; the CPU after other memory ran out.
         layer: Dotted name of the layer.
+        total: Number of slices or windows that the target touches.
     """
 
     def __init__(
@@ -265,6 +272,9 @@ class _Explainer:
     ) -> None:
         self._preparation, self._package, self._question = preparation, package, question
         self._choice = (layer, method)
+        self._pieces = in_pieces(preparation.array, preparation.card.grid)
+        self._touched = [index for index, place in enumerate(self._pieces.places) if question.touches(place)]
+        self.total = len(self._touched)
         self._move(device)
         self.layer = self._maps.layer
 
@@ -272,68 +282,79 @@ class _Explainer:
         self.device = device
         judged = self._question.judged
         network = self._package.discriminator(device) if judged else self._package.generator(device)
-        _, rows, columns = self._preparation.array.shape
         card = self._preparation.card
         channels = card.judged_channels if judged else card.grid.context
-        self._maps = cam.ActivationMaps(network, *self._choice, (channels, rows, columns))
+        self._maps = cam.ActivationMaps(network, *self._choice, (channels, *self._pieces.batch(0, 1).shape[2:]))
 
     def run(self, warnings: list[str], progress: Progress | None, cancel: Cancel | None) -> np.ndarray:
-        """Maps of the slices that the target touches, 0 in the others: float32 (slices, rows, columns)."""
-        slices = self._question.slices
+        """Maps of the slices or windows that the target touches, 0 in the others: float32 (slices, rows, columns).
+
+        Raises:
+            InputError: No slice or window has places of its own (see `_check_contrast`).
+        """
         array = np.zeros(self._preparation.array.shape, dtype=np.float32)
-        size, done, total = _BATCH[self.device.partition(":")[0]], 0, len(slices)
-        while done < total:
+        patch = self._preparation.card.grid.patch
+        size = _BATCH[self.device.partition(":")[0]] if patch is None else batch_size(self.device, patch)
+        done, contrasts = 0, []
+        while done < self.total:
             if cancel is not None and cancel():
                 raise Cancelled()
-            chunk = slices[done : done + size]
+            chunk = self._touched[done : done + size]
             try:
-                array[chunk] = self._batch(chunk)
+                maps = self._batch(chunk)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 size = self._step_down(size, warnings, error)
                 continue
+            for index, found in zip(chunk, maps, strict=True):
+                array[self._pieces.places[index]] += self._pieces.weights(index) * found
+                contrasts.append((float(np.abs(found).max()), float(np.ptp(found))))
             done += len(chunk)
             if progress is not None:
-                progress(0.98 * done / total, "Explaining slices", done, total)
-        return array / np.float32(self._question.terms())
+                progress(0.98 * done / self.total, f"Explaining {self._pieces.noun}", done, self.total)
+        _check_contrast(contrasts)
+        return array / np.float32(self._question.terms(self.total))
 
-    def _batch(self, chunk: np.ndarray) -> np.ndarray:
-        batch = np.concatenate([self._preparation.batch(index, index + 1) for index in chunk.tolist()])
+    def _batch(self, chunk: list[int]) -> np.ndarray:
+        batch = np.concatenate([self._pieces.batch(index, index + 1) for index in chunk])
         if self._question.judged:
             made = forward(self._package.generator(self.device), batch, self.device)
             batch = np.concatenate([batch, made[:, None]], axis=1)[:, -self._preparation.card.judged_channels :]
-        scores = [partial(self._question.score, index) for index in chunk.tolist()]
+        scores = [partial(self._question.score, self._pieces.places[index]) for index in chunk]
         return self._maps(torch.from_numpy(batch).to(self.device), scores)
 
     def _step_down(self, size: int, warnings: list[str], error: BaseException) -> int:
         if size == 1 and self.device == "cpu":
             raise OutOfMemory(
-                "There is not enough memory to explain one slice; close other programs or crop the volume."
+                f"There is not enough memory to explain one {self._pieces.noun[:-1]}; "
+                "close other programs or crop the volume."
             ) from error
         if size == 1:
             self._move("cpu")
         size = max(1, size // 2)
-        warnings.append(f"Memory ran out; went on with {size} slice(s) at a time on {self.device}.")
+        warnings.append(f"Memory ran out; went on with {size} {self._pieces.noun[:-1]}(s) at a time on {self.device}.")
         return size
 
 
 _FLAT = "The map is flat: at this layer no place raises the target; choose another layer, method or region."
 
 
-def _check_contrast(maps: np.ndarray) -> None:
-    """Refuse maps (slices, rows, columns) with one value per slice, as of a network that ignores its input.
+def _check_contrast(contrasts: list[tuple[float, float]]) -> None:
+    """Refuse maps with one value per slice or window, as of a network that ignores its input.
 
     Scaling would only blow rounding up to a pattern.
+
+    Args:
+        contrasts: For each map its largest absolute value, and its largest less its smallest.
 
     Raises:
         InputError: The map is flat, or the network answered with values that are not finite.
     """
-    flat = maps.reshape(len(maps), -1)
-    highest = float(np.abs(flat).max())
+    highest, contrast = np.max(contrasts, axis=0)
     if not np.isfinite(highest):
         raise InputError("The model answered with values that are not finite; verify the model package.")
-    if float(np.ptp(flat, axis=1).max()) <= 1e-5 * highest:
+    if contrast <= 1e-5 * highest:
         raise InputError(_FLAT)
 
 

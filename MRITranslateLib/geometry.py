@@ -79,7 +79,11 @@ class ModelGrid:
                 f"{_by([self._inner[axis] for axis in fitted])} {'voxels' if len(fitted) == 3 else 'pixels a slice'}; "
                 f"check the voxel spacing in its file ({', '.join(f'{value:g}' for value in image.GetSpacing())} mm)."
             )
-        extra = [-extent % grid.size_multiple if axis in fitted else 0 for axis, extent in enumerate(self._inner)]
+        least = grid.patch or (0, 0, 0)  # a volume holds at least one window
+        extra = [
+            max(-extent % grid.size_multiple, least[axis] - extent) if axis in fitted else 0
+            for axis, extent in enumerate(self._inner)
+        ]
         self._pad = [(n // 2, n - n // 2) for n in extra]
         self.shape = tuple(n + e for n, e in zip(self._inner, extra, strict=True))
 

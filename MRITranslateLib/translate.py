@@ -24,7 +24,7 @@ from .package import Package
 from .preparation import Preparation, with_neighbours
 from .uncertainty import spread
 from .volume import check_volume, same_grid
-from .window import Windows, batch_size
+from .window import Place, Windows, batch_size
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
@@ -154,7 +154,7 @@ def run_network(
     Returns:
         float32 of the shape of `array`, in network units; and the device that did it.
     """
-    pieces = _Slices(array, grid.context) if grid.patch is None else Windows(array, grid.patch)
+    pieces = in_pieces(array, grid)
     size = _BATCH[device.partition(":")[0]] if grid.patch is None else batch_size(device, grid.patch)
     start, total = 0, len(pieces)
     while start < total:
@@ -174,18 +174,27 @@ def run_network(
     return pieces.result(), device
 
 
-class _Slices:
+def in_pieces(array: np.ndarray, grid: GridCard) -> "Slices | Windows":
+    """What a network sees of a prepared volume, one after the other: slices, or windows where it is one of volumes."""
+    return Slices(array, grid.context) if grid.patch is None else Windows(array, grid.patch)
+
+
+class Slices:
     """The slices of one volume with their neighbours, and the answers to them; as `Windows`."""
 
     noun = "slices"
 
     def __init__(self, array: np.ndarray, context: int) -> None:
         self.batch = partial(with_neighbours, array, context)
+        self.places: Sequence[Place] = range(len(array))
         self.empty = array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
         self._output = np.full(array.shape, NO_SIGNAL, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self._output)
+
+    def weights(self, index: int) -> np.ndarray:
+        return np.ones(self._output.shape[1:], dtype=np.float32)
 
     def keep(self, start: int, answers: np.ndarray) -> None:
         self._output[start : start + len(answers)] = answers

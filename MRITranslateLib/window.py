@@ -6,7 +6,7 @@ answers as if it had seen the whole volume. Beside the volume itself 4 bytes a v
 a batch of windows needs.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from .intensity import NO_SIGNAL
 
 Shape = tuple[int, int, int]
+Place = int | tuple[slice, ...]
+"""Where a piece of a volume lies: the number of a slice, or the slices, rows and columns of a window."""
 _VOXELS = {"cuda": 2**22, "mps": 2**20, "cpu": 2**18}
 _SHARPNESS = 8
 """Standard deviations of the Gaussian that fit in a window."""
@@ -59,7 +61,7 @@ class Windows:
         axes = [_shares(n, window, overlap) for n, window in zip(self._array.shape, patch, strict=True)]
         self._shares = [shares for _, shares in axes]
         self._cells = list(product(*(range(len(starts)) for starts, _ in axes)))
-        self.places = [
+        self.places: Sequence[Place] = [
             tuple(
                 slice(starts[n], starts[n] + extent) for n, (starts, _), extent in zip(cell, axes, patch, strict=True)
             )
@@ -89,36 +91,6 @@ class Windows:
     def result(self) -> np.ndarray:
         """The volume that all answers together make: float32 (slices, rows, columns)."""
         return self._sum[self._inside]
-
-
-def run_windows(
-    network: Callable[[np.ndarray], np.ndarray],
-    array: np.ndarray,
-    patch: Shape,
-    overlap: float = 0.5,
-    batch: int = 1,
-    after: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """A whole volume through a network of windows.
-
-    Args:
-        network: From windows (n, 1, *patch) to answers (n, *patch), float32.
-        array: (slices, rows, columns), network units.
-        patch, overlap: As of `Windows`.
-        batch: Windows given to the network at once; see `batch_size`.
-        after: Called with (done, total) windows after every batch.
-
-    Returns:
-        float32, the shape of `array`.
-    """
-    windows = Windows(array, patch, overlap)
-    for start in range(0, len(windows), batch):
-        stop = min(start + batch, len(windows))
-        if not windows.empty[start:stop].all():
-            windows.keep(start, network(windows.batch(start, stop)))
-        if after is not None:
-            after(stop, len(windows))
-    return windows.result()
 
 
 def _shares(extent: int, window: int, overlap: float) -> tuple[list[int], np.ndarray]:

@@ -74,6 +74,7 @@ def test_every_grid_comes_back_exactly(form, case):
     if form:
         assert grid.spacing_mm == [1.0, 1.0, 1.0]
         assert array.shape[0] % 8 == 0
+        assert min(array.shape) >= 32  # at least one window
     assert same_geometry(grid.inverse(array), image)
 
 
@@ -189,7 +190,7 @@ def test_constants_stay_constant(form):
     """Interpolation weights sum to one everywhere, borders included."""
     image = smooth_image((31, 17, 9), (0.61, 1.7, 3.0), rotation((0.4, 0.1, 0.0))) * 0 + 7.0
     for interpolator in ("nearest", "linear", "cubic"):
-        grid = ModelGrid(image, GridCard(size_multiple=1, **form))
+        grid = ModelGrid(image, GridCard(**form | {"size_multiple": 1} | ({"patch": (1, 1, 1)} if form else {})))
         if form:
             assert grid.shape == (27, 29, 19)
         np.testing.assert_allclose(grid.forward(image, interpolator), 7.0, rtol=1e-5)
