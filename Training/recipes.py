@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from .config.attention_unet import AttentionUNetConfig
+from .config.classifier import ClassifierConfig
 from .config.pix2pix import Pix2PixConfig
 from .config.run import RunConfig
 
@@ -38,5 +39,8 @@ RECIPES: dict[str, Recipe] = {
         "attention_unet",
         "Paired translation by a U-Net with attention gates",
         "t1_to_t2_attention.yaml",
+    ),
+    "classifier": Recipe(
+        ClassifierConfig, "classifier", "Classes or findings of pictures, by DenseNet or ResNet", "brain_tumour.yaml"
     ),
 }

@@ -24,6 +24,7 @@ from MRITranslateLib.volume import WRITABLE, check_volume, read_volume
 from ..config.pictures import PictureAugmentConfig, PictureConfig
 from .picture_files import PARTS, Entry, list_entries
 
+_MOST_NAMES = 1000
 _LESION_PIXELS = 3
 """A slice of a digital head with fewer pixels of lesion counts as one without."""
 
@@ -51,6 +52,11 @@ class PictureData:
     def split(self) -> dict[str, list[str]]:
         """Names of the pictures of every part, for the run's folder."""
         return {part: [self.names[index] for index in indices] for part, indices in self.parts.items()}
+
+    def listed(self, part: str) -> list[str]:
+        """Names of the pictures of a part for a model card, which has no room for a hundred thousand: then a count."""
+        names = self.split()[part]
+        return names if len(names) <= _MOST_NAMES else [f"{len(names)} pictures"]
 
 
 def load_pictures(config: PictureConfig, done: Callable[[int, int], None] = lambda done, total: None) -> PictureData:
