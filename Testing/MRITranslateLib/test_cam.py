@@ -168,6 +168,18 @@ def test_enlarging_transposes_nothing() -> None:
     assert (large.sum(axis=0) @ np.arange(32)) / total == pytest.approx(6 * 4 + 1.5, abs=0.6)  # near the border
 
 
+def test_maps_of_volumes_are_enlarged_along_all_three_axes() -> None:
+    network = networks.build("patchgan", {"width": 2, "layers": 2, "dimensions": 3}).eval()
+    stride = cam._stride(network, network.get_submodule("layers.1"), (2, 32, 48, 64))
+    assert stride == (4, 4, 4)
+    small = np.zeros((1, 8, 12, 16), np.float32)
+    small[0, 3, 4, 10] = 1
+    large = cam.enlarge(small, (32, 48, 64), stride)[0]
+    for axis, feature in enumerate((3, 4, 10)):
+        profile = large.sum(axis=tuple({0, 1, 2} - {axis}))
+        assert (profile @ np.arange(len(profile))) / profile.sum() == pytest.approx(feature * 4 + 1.5, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "layer"),
     [

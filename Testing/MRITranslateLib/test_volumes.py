@@ -11,7 +11,8 @@ from torch import nn
 
 import MRITranslateLib as mt
 from MRITranslateLib import cli
-from MRITranslateLib.errors import Cancelled, OutOfMemory, PackageError
+from MRITranslateLib.cam import METHODS
+from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory, PackageError
 from MRITranslateLib.package import Package
 from MRITranslateLib.preparation import Preparation
 from MRITranslateLib.translate import translate
@@ -203,3 +204,119 @@ def test_the_command_line_translates_with_a_package_of_volumes(folder, tmp_path,
     assert made.GetSize() == image.GetSize()
     np.testing.assert_allclose(made.GetDirection(), image.GetDirection(), atol=1e-5)
     assert np.ptp(sitk.GetArrayFromImage(made)) > 0
+
+
+# -- explaining
+
+
+class Look(nn.Module):
+    """`features` copies the input; the output at a place is the feature `shift` voxels before it along each axis."""
+
+    explain_layer = "features"
+
+    def __init__(self, shift: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.features = nn.Conv3d(1, 1, 1)
+        nn.init.ones_(self.features.weight)
+        nn.init.constant_(self.features.bias, 2.0)
+        self.shift = shift
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        around = [n for shift in reversed(self.shift) for n in (shift, -shift)]  # what leaves the window is lost
+        return nn.functional.pad(self.features(x), around) - 2
+
+
+def region(image: sitk.Image, low: tuple[int, int, int], high: tuple[int, int, int]) -> sitk.Image:
+    """Label of the voxels low..high - 1 in (slice, row, column)."""
+    array = np.zeros(image.GetSize()[::-1], np.uint8)
+    array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
+    label = sitk.GetImageFromArray(array)
+    label.CopyInformation(image)
+    return label
+
+
+@pytest.mark.parametrize("method", ["hirescam", "layercam"])
+def test_the_place_that_was_looked_at_is_shown_through_the_slices(package, monkeypatch, method):
+    """On the model's own grid of 2 mm; most windows hold only a part of the region, and no seam divides the map."""
+    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": Look((2, -3, 1)))
+    array = np.full((40, 40, 48), 100, dtype=np.float32)
+    array[:2] = 0
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((2.0, 2.0, 2.0))
+    target = mt.Region(region(image, (20, 14, 20), (24, 22, 32)))
+    heat = sitk.GetArrayFromImage(mt.explain(image, package, target, method, device="cpu").heatmap)
+    expected = np.zeros(array.shape, dtype=bool)
+    expected[18:22, 17:25, 19:31] = True
+    assert heat[~expected].max() == 0
+    assert heat[expected].min() > 0.9
+    assert heat.max() == 1
+
+
+def test_a_map_returns_to_an_oblique_thick_scan(package, monkeypatch):
+    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": Look((0, 0, 0)))
+    image = blob((60, 56, 14), (1.3, 1.3, 5.0), rotation((0.2, -0.1, 0.3)))
+    label = region(image, (6, 20, 30), (9, 30, 38))
+    explanation = mt.explain(image, package, mt.Region(label), "hirescam", device="cpu")
+    for made in (explanation.heatmap, explanation.raw, explanation.levels):
+        assert same_geometry(made, image)
+    centres = []
+    for part in (explanation.heatmap, label):
+        weights = sitk.GetArrayFromImage(part).astype(float)
+        index = [float((weights * at).sum() / weights.sum()) for at in np.indices(weights.shape)[::-1]]
+        centres.append(np.asarray(part.TransformContinuousIndexToPhysicalPoint(index)))
+    assert np.linalg.norm(centres[0] - centres[1]) < 1.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["region", "voxel", "realism", "error"])
+def test_every_method_explains_every_target(package, method, kind):
+    image = blob((30, 24, 20), (2.0, 2.0, 2.0))
+    target = {
+        "region": mt.Region(region(image, (6, 8, 8), (12, 14, 18))),
+        "voxel": mt.Voxel(15, 12, 10),
+        "realism": mt.Realism(),
+        "error": mt.Error(blob((30, 24, 20), (2.0, 2.0, 2.0), seed=5)),
+    }[kind]
+    explanation = mt.explain(image, package, target, method, device="cpu")
+    heat = sitk.GetArrayFromImage(explanation.heatmap)
+    assert heat.max() == 1
+    assert heat.min() >= 0
+    assert len(np.unique(sitk.GetArrayFromImage(explanation.levels))) > 2
+
+
+def test_a_network_that_ignores_its_input_explains_nothing(package, monkeypatch):
+    """Every window's map is flat; joined with Gaussian weights it would look like something."""
+    blind = Look((0, 0, 0))
+    nn.init.zeros_(blind.features.weight)
+    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": blind)
+    image = blob((60, 50, 40), (2.0, 2.0, 2.0))
+    with pytest.raises(InputError, match="flat"):
+        mt.explain(image, package, mt.Region(region(image, (20, 20, 20), (24, 24, 24))), "gradcam", device="cpu")
+
+
+def test_explaining_tells_its_progress_in_windows_and_steps_down_when_memory_runs_out(package, monkeypatch):
+    image = blob((60, 50, 40), (2.0, 2.0, 2.0))
+    target, told = mt.Region(region(image, (14, 20, 20), (24, 24, 24))), []
+    expected = mt.explain(image, package, target, device="cpu", progress=lambda *facts: told.append(facts))
+    assert "Explaining windows" in {stage for _, stage, *_ in told}
+    assert told[-1][2] < len(Windows(Preparation(image, package.card).array, package.card.grid.patch))
+    generator = package.generator()
+
+    class Hungry(nn.Module):
+        explain_layer = f"inner.{generator.explain_layer}"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = generator
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 1 and x.device.type != "meta":
+                raise torch.OutOfMemoryError("simulated")
+            return self.inner(x)
+
+    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": Hungry())
+    explanation = mt.explain(image, package, target, device="cpu")
+    assert "Memory ran out; went on with 1 window(s) at a time on cpu." in explanation.warnings
+    np.testing.assert_allclose(
+        sitk.GetArrayFromImage(explanation.heatmap), sitk.GetArrayFromImage(expected.heatmap), atol=1e-3
+    )
