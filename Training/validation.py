@@ -16,6 +16,7 @@ The card's scores are measured on the original grids; these only steer the run.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -58,14 +59,14 @@ def validate(
     """Translate whole subjects and compare.
 
     Returns:
-        The means "psnr", "ssim", "mae", "dice" and "dice_..." and the first four of each subject, "psnr NAME"; and
-        pictures of at most six subjects.
+        The means "psnr", "ssim", "mae", "dice" and "dice_..." over subjects, and the first four of each subject, "psnr
+        NAME", as means over their examinations; and pictures of at most six examinations.
 
     Raises:
         InputError: The network's answer is not finite.
     """
-    scores: dict[str, dict[str, float]] = {}
-    pictures = []
+    scores: dict[str, list[dict[str, float]]] = {}
+    pictures: list[tuple[int, str, list[np.ndarray]]] = []
     for pair in pairs:
         output = translate_prepared(network, pair.source, card, device)
         if not np.isfinite(output).all():
@@ -74,16 +75,18 @@ def validate(
                 "last checkpoint."
             )
         compared = _Compared(pair, output, card)
-        scores[pair.subject] = compared.scores()
-        if len(pictures) < MOST_PICTURES:
-            pictures.append(compared.pictures())
-    names = list(dict.fromkeys(name for found in scores.values() for name in found))
-    means = {name: float(np.mean([found[name] for found in scores.values() if name in found])) for name in names}
-    single = {
+        found = scores.setdefault(pair.subject, [])
+        found.append(compared.scores())
+        # One picture of everybody before the second of anybody.
+        pictures = sorted([*pictures, (len(found), pair.name or pair.subject, compared.pictures())], key=itemgetter(0))
+        del pictures[MOST_PICTURES:]
+    single = {subject: _means(found) for subject, found in scores.items()}
+    means = _means(list(single.values()))
+    each = {
         f"{name} {subject}": found[name]
-        for name in names
+        for name in means
         if not name.startswith(_CLASS)
-        for subject, found in scores.items()
+        for subject, found in single.items()
         if name in found
     }
     down, across = card.grid.spacing_mm
@@ -94,7 +97,8 @@ def validate(
         f"{card.target}, truth",
         f"difference, 0 to {reach}",
     )
-    return means | single, Samples(columns, tuple(scores)[:MOST_PICTURES], pictures, 1, down / across)
+    _, names, tiles = zip(*pictures, strict=True)
+    return means | each, Samples(columns, names, tiles, 1, down / across)
 
 
 def translate_prepared(
@@ -174,6 +178,12 @@ class _Compared:
         row = min(max(middle - self._box[0].start, 0), len(self._truth) - 1)
         made, truth = ((array[row] - low) / (high - low) for array in (self._made, self._truth))
         return [shown, made, truth, heat(np.abs(made.clip(0, 1) - truth.clip(0, 1)) / _HALF)]
+
+
+def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of every figure over those who have it."""
+    names = dict.fromkeys(name for scores in found for name in scores)
+    return {name: float(np.mean([scores[name] for scores in found if name in scores])) for name in names}
 
 
 def _kind(name: str) -> str:
