@@ -220,6 +220,7 @@ class Session:
             config.batch_size // world,
             num_workers=min(8, os.cpu_count() or 1) if on_gpu else 0,
             pin_memory=on_gpu,
+            generator=torch.Generator(),  # else beginning to load, as resuming does, would draw from the global numbers
         )
         for network in self._networks.values():
             network.train()
