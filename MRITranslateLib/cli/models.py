@@ -8,7 +8,7 @@ import typer
 
 from .shared import SETTINGS, Json, report
 
-app = typer.Typer(help="List, inspect, check, add and remove model packages.", **SETTINGS)
+app = typer.Typer(help="List, inspect, check, add, export and remove model packages.", **SETTINGS)
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or folder of a package.")]
 
 
@@ -67,6 +67,22 @@ def add(
 
     added = add_model(folder)
     report({"model": added.name, "folder": str(added)}, as_json, f"Added {added.name}: {added}")
+
+
+@app.command()
+def export(
+    model: ModelName,
+    monai_bundle: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the MONAI bundle.")],
+    as_json: Json = False,
+) -> None:
+    """Write a translation model as a MONAI bundle, for MONAI's tools."""
+    from ..bundle import export_bundle
+    from ..package import load_package
+
+    package = load_package(model)
+    written = export_bundle(package, monai_bundle)
+    facts = {"model": package.card.name, "bundle": str(written)}
+    report(facts, as_json, f"MONAI bundle of {package.card.name}: {written}")
 
 
 @app.command()
