@@ -1,6 +1,8 @@
 """`mritranslate-train`: one command per recipe."""
 
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +12,11 @@ import typer
 from MRITranslateLib.errors import InputError
 
 from .config.load import describe_keys, load_config
-from .progress import Bars
+from .progress import Bars, first_process
 from .recipes import RECIPES, Recipe
+
+_OTHERS_WAIT = 4.0
+"""Seconds that a process other than the first waits before it tells its error."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -74,11 +79,25 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        _tell(f"Error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Stopped. Go on with --resume.", file=sys.stderr)
+        _tell("Stopped. Go on with --resume.")
         sys.exit(130)
+
+
+def _tell(text: str) -> None:
+    """One line, once for all processes of a run.
+
+    What stops every process is told by the first. Another one waits whether that ends the run, so that only what
+    stopped this process alone is told here.
+    """
+    if not first_process():
+        parent = os.getppid()
+        time.sleep(_OTHERS_WAIT)
+        if os.getppid() != parent:
+            return
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

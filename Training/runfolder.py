@@ -19,10 +19,9 @@ from torch.utils.tensorboard import SummaryWriter
 from MRITranslateLib.errors import InputError
 
 from .config.run import RunConfig
+from .runlog import COLUMNS, read_rows
 from .samples import Samples, save_sheet
 
-COLUMNS = ("epoch", "step", "group", "figure", "value")
-"""Of log.csv."""
 _BEST = "best-"
 
 
@@ -53,9 +52,9 @@ class RunFolder:
         self._begins: int | None = None
 
     def save_config(self, config: RunConfig) -> None:
-        """Write config.yaml."""
+        """Write config.yaml; its first line names the recipe, as in the configurations that come with the software."""
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        self._replace("config.yaml", lambda file: file.write_text(text, encoding="utf-8"))
+        self.save_text("config.yaml", _first_line(config) + text)
 
     def save_split(self, parts: Mapping[str, Iterable[str]]) -> None:
         """Write split.yaml: which subjects were trained on, chose the best weights, and give the card's scores."""
@@ -65,6 +64,10 @@ class RunFolder:
     def save_text(self, name: str, text: str) -> None:
         """Write any other text of the run."""
         self._replace(name, lambda file: file.write_text(text, encoding="utf-8"))
+
+    def save_drawing(self, name: str, draw: Callable[[Path], object]) -> None:
+        """Write a picture by a function of the file."""
+        self._replace(name, draw)
 
     def log(self, epoch: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
         """Append figures, by group and name, to log.csv and to TensorBoard's files."""
@@ -94,11 +97,8 @@ class RunFolder:
         if not file.exists():
             return
         self._begins = step + 1
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        kept = [row for row in rows if int(row["step"]) <= step]
-        if len(kept) < len(rows):
-            self._replace("log.csv", partial(_write_rows, kept))
+        kept = [row for row in read_rows(file) if int(row["step"]) <= step]
+        self._replace("log.csv", partial(_write_rows, kept))
 
     def save_samples(self, epoch: int, step: int, samples: Samples | np.ndarray) -> None:
         """Draw the sample pictures of an epoch, for the folder and for TensorBoard."""
@@ -177,8 +177,15 @@ class RunFolder:
         )
 
 
+def _first_line(config: RunConfig) -> str:
+    from .recipes import RECIPES
+
+    names = [name for name, recipe in RECIPES.items() if recipe.config is type(config)]
+    return f"# mritranslate-train {names[0]}\n" if names else ""
+
+
 def _write_rows(rows: list[dict[str, str]], file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

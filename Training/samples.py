@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 _TILE = 208
-"""Pixels of a tile's longer side."""
 _MOST_MAGNIFIED = 6
 _GAP, _HEADER, _FONT = 4, 22, 12
 _PAPER, _INK = (20, 22, 26), (214, 218, 224)
@@ -44,8 +43,13 @@ def heat(values: np.ndarray) -> np.ndarray:
     return colormaps["magma"](np.clip(values, 0, 1))[..., :3]
 
 
-def save_sheet(samples: Samples | np.ndarray, file: Path) -> np.ndarray:
+def save_sheet(samples: Samples | np.ndarray, file: Path, tile: int = _TILE) -> np.ndarray:
     """Draw samples, or one plain picture (height, width) or (height, width, 3) in 0..1, as a PNG.
+
+    Args:
+        samples: To draw.
+        file: To write.
+        tile: Pixels of the longer side of the largest tile; a plain picture stays as it is.
 
     Returns:
         What was drawn: uint8 (height, width, 3).
@@ -53,7 +57,7 @@ def save_sheet(samples: Samples | np.ndarray, file: Path) -> np.ndarray:
     if isinstance(samples, np.ndarray):
         picture, facts = _image(samples), None
     else:
-        picture, facts = _draw(samples)
+        picture, facts = _draw(samples, tile)
     info = PngInfo()
     if facts is not None:
         info.add_text(_KEY, json.dumps(facts))
@@ -83,11 +87,11 @@ def read_sheet(file: Path) -> Samples:
     return Samples(columns, rows, tiles, facts["changing"])
 
 
-def _draw(samples: Samples) -> tuple[Image.Image, dict[str, object]]:
+def _draw(samples: Samples, longest: int) -> tuple[Image.Image, dict[str, object]]:
     """All tiles in one scale, centred in cells of one size under the columns' titles; and the facts to undo it."""
     flat = [tile for row in samples.tiles for tile in row]
-    longest = max(max(tile.shape[0] * samples.aspect, tile.shape[1]) for tile in flat)
-    scale = min(_TILE / longest, _MOST_MAGNIFIED)
+    largest = max(max(tile.shape[0] * samples.aspect, tile.shape[1]) for tile in flat)
+    scale = min(longest / largest, _MOST_MAGNIFIED)
     height = max(1, round(max(tile.shape[0] for tile in flat) * samples.aspect * scale))
     width = max(1, round(max(tile.shape[1] for tile in flat) * scale))
     # The last row has a gap under it and the last column one beside it, as the first ones have.
