@@ -285,7 +285,8 @@ def _sample_picture(data: PictureData, pictures: np.ndarray) -> np.ndarray:
     """A row of real pictures above rows of generated ones, in 0..1."""
     rows, columns = _SHOWN
     real = data.pictures[data.parts["train"]][:columns].astype(np.float32)
-    lines = [np.concatenate(list(row), axis=1) for row in (real, *np.split(pictures[: rows * columns], rows))]
+    made = pictures[: min(rows, len(pictures) // columns) * columns]
+    lines = [np.concatenate(list(row), axis=1) for row in (real, *made.reshape(-1, columns, *made.shape[1:]))]
     width = max(line.shape[1] for line in lines)
     padded = [np.pad(line, ((0, 0), (0, width - line.shape[1])), constant_values=-1) for line in lines]
     gap = np.ones((4, width), np.float32)

@@ -6,6 +6,7 @@ from typing import Any
 
 from .config.attention_unet import AttentionUNetConfig
 from .config.classifier import ClassifierConfig
+from .config.dcgan import DCGANConfig
 from .config.pix2pix import Pix2PixConfig
 from .config.run import RunConfig
 
@@ -40,6 +41,7 @@ RECIPES: dict[str, Recipe] = {
         "Paired translation by a U-Net with attention gates",
         "t1_to_t2_attention.yaml",
     ),
+    "dcgan": Recipe(DCGANConfig, "dcgan", "Pictures from noise, learnt from a few hundred", "brain_mri_dcgan.yaml"),
     "classifier": Recipe(
         ClassifierConfig, "classifier", "Classes or findings of pictures, by DenseNet or ResNet", "brain_tumour.yaml"
     ),

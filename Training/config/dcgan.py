@@ -11,13 +11,22 @@ from .parts import AboutConfig, Fraction, Part, Positive
 from .pictures import PictureAugmentConfig, PictureConfig
 from .run import RunConfig
 
-_ONLY_FLIPPED = {"rotate_degrees": 0, "scale": 0, "shift": 0, "gamma": 0, "brightness": 0, "noise": 0}
-
 
 class GeneratorPackageConfig(AboutConfig):
     """The package of a generator."""
 
     target: ModalityName = Field(description="modality of the pictures: T1, T2, FLAIR, PD, CT or CXR")
+
+
+class RealAugmentConfig(PictureAugmentConfig):
+    """Random changes of the real pictures that the generator learns as well, so none but the flip by default."""
+
+    rotate_degrees: float = Field(0.0, ge=0, le=180, description="largest rotation")
+    scale: Fraction = Field(0.0, description="largest relative change of size")
+    shift: Fraction = Field(0.0, description="largest shift, share of the picture")
+    gamma: Fraction = Field(0.0, description="largest relative change of the contrast curve's exponent")
+    brightness: Fraction = Field(0.0, description="largest relative change of the scale of intensities")
+    noise: Fraction = Field(0.0, description="largest standard deviation of the noise, range 0..1")
 
 
 class DiffAugmentConfig(Part):
@@ -55,9 +64,8 @@ class DCGANConfig(RunConfig):
     pictures: PictureConfig = Field(
         default_factory=lambda: PictureConfig.model_validate({}), description="what is trained on; labels are not used"
     )
-    augment: PictureAugmentConfig = Field(
-        default_factory=lambda: PictureAugmentConfig.model_validate(_ONLY_FLIPPED),
-        description="changes of the real pictures, which the generator learns as well",
+    augment: RealAugmentConfig = Field(
+        default_factory=lambda: RealAugmentConfig.model_validate({}), description="changes that the generator learns"
     )
     diffaugment: DiffAugmentConfig = Field(
         default_factory=lambda: DiffAugmentConfig.model_validate({}), description="changes that it does not learn"
