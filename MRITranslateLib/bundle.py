@@ -224,7 +224,7 @@ def _metadata(card: TranslationCard) -> dict[str, Any]:
         "version": card.version,
         "changelog": {card.version: f"exported from the MRITranslate package {card.name}"},
         "monai_version": monai.__version__,
-        "pytorch_version": str(torch.__version__),
+        "pytorch_version": str(torch.__version__).partition("+")[0],
         "numpy_version": np.__version__,
         "required_packages_version": {"mritranslate": __version__},
         "name": f"MRITranslate: {card.title}",
