@@ -13,13 +13,21 @@ _LOG_FROM = 8.0
 _MOST_MEMBERS, _MOST_POINTS = 40, 400
 
 
-def line_chart(name: str, curve: Curve, members: Mapping[str, Curve], marked: int | None, may_be_log: bool) -> str:
+def line_chart(
+    name: str,
+    curve: Curve,
+    members: Mapping[str, Curve],
+    epochs: tuple[int, int],
+    marked: int | None = None,
+    may_be_log: bool = False,
+) -> str:
     """One figure over the epochs.
 
     Args:
         name: Of the figure, for those who cannot see the chart.
         curve: Drawn strong; at least one value.
         members: Drawn thin behind it, such as the figure of every subject.
+        epochs: First and last of the axis.
         marked: Epoch whose value gets a dot.
         may_be_log: Use a logarithmic axis where values are positive and span much.
 
@@ -32,7 +40,7 @@ def line_chart(name: str, curve: Curve, members: Mapping[str, Curve], marked: in
     ticks = log_ticks(min(values), max(values)) if log else linear_ticks(min(values), max(values))
     scale = math.log10 if log else float
     low, high = scale(min(ticks[0], min(values))), scale(max(ticks[-1], max(values)))
-    first, last = curve.epochs[0], curve.epochs[-1]
+    first, last = epochs
 
     def x(epoch: float) -> float:
         share = 0.5 if first == last else (epoch - first) / (last - first)
@@ -57,7 +65,8 @@ def line_chart(name: str, curve: Curve, members: Mapping[str, Curve], marked: in
         parts.append(
             f'<circle class="{kind}" cx="{x(epoch):.1f}" cy="{y(value):.1f}" r="4"><title>{title}</title></circle>'
         )
-    label = f"{name} from {curve.values[0]:.4g} at epoch {first} to {curve.values[-1]:.4g} at epoch {last}"
+    begin, end = points[0], points[-1]
+    label = f"{name} from {begin[1]:.4g} at epoch {begin[0]} to {end[1]:.4g} at epoch {end[0]}"
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">' + "".join(parts) + "</svg>"
 
 

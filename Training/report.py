@@ -219,11 +219,13 @@ class _Page:
 
     def _charts(self, curves: Mapping[str, Curve], may_be_log: bool) -> str:
         charts = []
+        span = min(curve.epochs[0] for curve in curves.values()), max(curve.epochs[-1] for curve in curves.values())
         for name, members in by_member(curves).items():
             figure = describe(name, self._target())
             scaled = _scaled(curves[name], figure.factor)
             thin = {member: _scaled(curves[key], figure.factor) for member, key in members.items()}
-            chart = line_chart(figure.title, scaled, thin, None if may_be_log else self._best, may_be_log)
+            best = None if may_be_log else self._best
+            chart = line_chart(figure.title, scaled, thin, span, best, may_be_log)
             last = figure.text(curves[name].values[-1])
             charts.append(
                 f'<figure class="chart"><figcaption><span>{escape(figure.heading)} {_arrow(figure)}</span><b>{last}</b>'

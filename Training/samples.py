@@ -11,7 +11,9 @@ from PIL.PngImagePlugin import PngInfo
 
 _TILE = 208
 _MOST_MAGNIFIED = 6
-_GAP, _HEADER, _FONT = 4, 22, 12
+_GAP, _FONT = 4, 12
+_READ_AT = 1100
+"""Pixels to which a wide sheet is shrunk on a page; its letters are larger by so much."""
 _PAPER, _INK = (20, 22, 26), (214, 218, 224)
 _KEY = "mritranslate"
 """Of the PNG's text that says where the tiles are."""
@@ -79,7 +81,7 @@ def read_sheet(file: Path) -> Samples:
     (height, width), columns, rows = facts["tile"], facts["columns"], facts["rows"]
     tiles = [
         [
-            array[_HEADER + row * (height + _GAP) :, _GAP + column * (width + _GAP) :][:height, :width]
+            array[facts["header"] + row * (height + _GAP) :, _GAP + column * (width + _GAP) :][:height, :width]
             for column in range(len(columns))
         ]
         for row in range(len(rows))
@@ -94,17 +96,15 @@ def _draw(samples: Samples, longest: int) -> tuple[Image.Image, dict[str, object
     scale = min(longest / largest, _MOST_MAGNIFIED)
     height = max(1, round(max(tile.shape[0] for tile in flat) * samples.aspect * scale))
     width = max(1, round(max(tile.shape[1] for tile in flat) * scale))
-    # The last row has a gap under it and the last column one beside it, as the first ones have.
-    size = (
-        _GAP + len(samples.columns) * (width + _GAP),
-        _HEADER + len(samples.tiles) * (height + _GAP),
-    )
-    sheet = Image.new("RGB", size, _PAPER)
+    across = _GAP + len(samples.columns) * (width + _GAP)
+    letter = round(_FONT * max(1.0, across / _READ_AT))
+    header = round(1.9 * letter)
+    sheet = Image.new("RGB", (across, header + len(samples.tiles) * (height + _GAP)), _PAPER)
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(samples.columns):
-        _write(pen, title, (_GAP + column * (width + _GAP) + 2, _HEADER / 2), width - 4)
+        _write(pen, title, (_GAP + column * (width + _GAP) + 2, header / 2), width - 4, letter)
     for row, tiles in enumerate(samples.tiles):
-        top = _HEADER + row * (height + _GAP)
+        top = header + row * (height + _GAP)
         for column, tile in enumerate(tiles):
             left = _GAP + column * (width + _GAP)
             drawn = _image(tile)
@@ -112,9 +112,10 @@ def _draw(samples: Samples, longest: int) -> tuple[Image.Image, dict[str, object
             drawn = drawn.resize(shape, Image.Resampling.BICUBIC)
             sheet.paste(Image.new("RGB", (width, height)), (left, top))
             sheet.paste(drawn, (left + (width - shape[0]) // 2, top + (height - shape[1]) // 2))
-        _write(pen, samples.rows[row], (_GAP + 4, top + height - 10), width - 8)
+        _write(pen, samples.rows[row], (_GAP + 4, top + height - 0.8 * letter), width - 8, letter)
     facts = {
         "tile": (height, width),
+        "header": header,
         "columns": list(samples.columns),
         "rows": list(samples.rows),
         "changing": samples.changing,
@@ -126,9 +127,9 @@ def _image(tile: np.ndarray) -> Image.Image:
     return Image.fromarray((np.clip(np.nan_to_num(tile), 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
-def _write(pen: ImageDraw.ImageDraw, text: str, place: tuple[float, float], width: float) -> None:
+def _write(pen: ImageDraw.ImageDraw, text: str, place: tuple[float, float], width: float, letter: int) -> None:
     """One line, left aligned and vertically centred at `place`, cut to a width."""
-    font = ImageFont.load_default(_FONT)
+    font = ImageFont.load_default(letter)
     if pen.textlength(text, font=font) > width:
         while text and pen.textlength(text + "…", font=font) > width:
             text = text[:-1]

@@ -132,11 +132,12 @@ class _Compared:
             inside = mr_foreground(truth)
         self._box = _bounds(inside)
         self._inside = inside[self._box]
-        self._truth, self._made = truth[self._box], target.invert(output[self._box])
+        self._truth = truth[self._box]
+        self._made = self._answer = target.invert(output[self._box])
         if self._kind == "MR":
             self._truth /= np.float32(full_scale(self._truth, self._inside))
-            slope, offset = affine_fit(self._truth, self._made, self._inside)
-            self._made = self._made * np.float32(slope) + np.float32(offset)
+            slope, offset = affine_fit(self._truth, self._answer, self._inside)
+            self._made = self._answer * np.float32(slope) + np.float32(offset)
 
     def scores(self) -> dict[str, float]:
         """psnr, ssim, mae, dice and the Dice of each tissue class."""
@@ -166,17 +167,22 @@ class _Compared:
         return {name: float(2 * agreed[n] / sizes[n]) for n, name in enumerate(names) if sizes[n]}
 
     def pictures(self) -> list[np.ndarray]:
-        """Input, answer, truth and difference in the middle slice of the patient: answer and truth in one scale."""
+        """Input, answer, truth and difference in the middle slice of the patient, cut to the head: answer and truth in
+        one scale, MR by one factor alone, so that air stays as dark as the network made it."""
         middle = int(self._pair.slices[len(self._pair.slices) // 2])
-        source = intensity.unfitted(self._card.intensity.source).invert(self._pair.source[middle][self._box[1:]])
+        row = min(max(middle - self._box[0].start, 0), len(self._truth) - 1)
+        head = _bounds(self._inside[row : row + 1], least=0.1)[1:]
+        source = intensity.unfitted(self._card.intensity.source).invert(self._pair.source[middle][self._box[1:]])[head]
         if _kind(self._card.source) == "CT":
             low, high = CT_RANGE
         else:
             low, high = 0.0, float(np.percentile(source, 99.5)) or 1.0
         shown = (source - low) / (high - low)
         low, high = CT_RANGE if self._kind == "CT" else (0.0, 1.0)
-        row = min(max(middle - self._box[0].start, 0), len(self._truth) - 1)
-        made, truth = ((array[row] - low) / (high - low) for array in (self._made, self._truth))
+        made, truth = self._answer[row][head], self._truth[row][head]
+        if self._kind == "MR":
+            made = made * np.float32(_factor(self._truth[self._inside], self._answer[self._inside]))
+        made, truth = ((array - low) / (high - low) for array in (made, truth))
         return [shown, made, truth, heat(np.abs(made.clip(0, 1) - truth.clip(0, 1)) / _HALF)]
 
 
@@ -190,13 +196,25 @@ def _kind(name: str) -> str:
     return "CT" if modality(name).kind == "CT" else "MR"
 
 
-def _bounds(inside: np.ndarray) -> tuple[slice, slice, slice]:
-    """The box that holds a mask, and half a window of SSIM more."""
+def _bounds(inside: np.ndarray, least: float = 0.0) -> tuple[slice, slice, slice]:
+    """The box that holds a mask, and half a window of SSIM more.
+
+    Args:
+        inside: The mask.
+        least: Planes that hold no more than this share of the fullest parallel plane are passed over: noise in air.
+    """
     places = []
     for axis in range(3):
-        filled = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        counts = inside.sum(axis=tuple({0, 1, 2} - {axis}))
+        filled = np.flatnonzero(counts > least * counts.max())
         places.append(slice(max(0, int(filled[0]) - WINDOW // 2), int(filled[-1]) + WINDOW // 2 + 1))
     return places[0], places[1], places[2]
+
+
+def _factor(truth: np.ndarray, made: np.ndarray) -> float:
+    """The factor that brings values nearest to the truth, by least squares."""
+    power = float(np.dot(made, made))
+    return float(np.dot(truth, made)) / power if power > 0 else 1.0
 
 
 def _hull(inside: np.ndarray) -> np.ndarray:
