@@ -11,8 +11,8 @@ from MRITranslateLib.networks import build
 from MRITranslateLib.package import load_package
 
 from .config.translation import TranslationConfig
-from .data.alignment import check_alignment
-from .data.pairs import PreparedPair, is_phantom, load_pair, prepare_all
+from .data.index import Index, read_index
+from .data.pairs import PreparedPair, prepare_all
 from .data.slices import RandomSlices
 from .export import after_training, training_card, write
 from .scoring import ANYWHERE, held_out_scores, measure_domain, measure_scores
@@ -25,29 +25,24 @@ class PairedData:
     """Prepared subjects of a paired run.
 
     Attributes:
+        index: All images and the split by subject.
         train, validation: Subjects.
         samples: Random training slices or patches, one batch after the other.
     """
 
+    index: Index
     train: list[PreparedPair]
     validation: list[PreparedPair]
     samples: RandomSlices
 
 
-def check(config: TranslationConfig) -> None:
-    """Find mistakes that need no data.
+def check(config: TranslationConfig, paired: bool = True) -> None:
+    """Find mistakes before any image is opened.
 
     Raises:
-        InputError: The configuration contradicts itself.
+        InputError: The configuration contradicts itself, or does not fit the data.
     """
-    if not config.data.training_subjects:
-        raise InputError("There is nothing to train on; list subjects in data.train, or say data.phantoms.")
-    everyone = config.data.training_subjects + config.data.validation + config.data.test
-    twice = {subject for subject in everyone if everyone.count(subject) > 1}
-    if twice:
-        raise InputError(
-            f"{', '.join(sorted(twice))} appears in more than one of data.train, data.validation and data.test."
-        )
+    read_index(config.data, paired)
     if config.crop % config.grid.size_multiple:
         raise InputError(f"crop must be a multiple of grid.size_multiple ({config.grid.size_multiple}).")
 
@@ -58,27 +53,23 @@ def prepare_data(session: Session, config: TranslationConfig, card: TranslationC
     Raises:
         InputError: A subject cannot be used.
     """
-    data = config.data
+    index = read_index(config.data)
     if session.fabric.is_global_zero:
-        session.folder.save_split({"train": data.training_subjects, "validation": data.validation, "test": data.test})
-    real = [name for name in data.train + data.validation if not is_phantom(name)]
-    for done, subject in enumerate(real if data.check_alignment else []):
-        pair = load_pair(data, card.source, card.target, subject)
-        report("Checking alignment", done + 1, len(real), check_alignment(pair))
-    subjects = data.training_subjects + data.validation
-    counter = iter(range(1, len(subjects) + 1))
-    tick = lambda _subject: report("Preparing data", next(counter), len(subjects), {})  # noqa: E731
-    train = prepare_all(data, card, data.training_subjects, tick)
+        session.folder.save_split(index.split())
+    figures = session.folder.path / "alignment" if session.fabric.is_global_zero else None
+    counter, total = iter(range(1, 1 << 30)), len(index.train) + len(index.validation)
+    tick = lambda _subject: report("Preparing data", next(counter), total, {})  # noqa: E731
+    train = prepare_all(index, card, index.train, tick, figures)
     samples = RandomSlices(
         train,
-        config.grid.context,
+        config.grid,
         config.crop,
         config.augment,
-        data.phantom_share,
+        config.data.phantom_share,
         config.seed,
         session.steps * config.batch_size,
     )
-    return PairedData(train, prepare_all(data, card, data.validation, tick), samples)
+    return PairedData(index, train, prepare_all(index, card, index.validation, tick, figures), samples)
 
 
 def build_network(network: NetworkCard) -> torch.nn.Module:
@@ -133,11 +124,13 @@ def export_paired(session: Session, config: TranslationConfig, card: Translation
     """The best weights as a package in the run's folder; written once, measured as a user would get it, and written
     again with the scores in its card."""
     weights = session.folder.load_best()
+    subjects = {"subjects": list(data.index.train), "validation_subjects": list(data.index.validation)}
+    card = card.model_copy(update={"training": card.training.model_copy(update=subjects)})
     update = {"domain": measure_domain(data.train)} | ({} if "discriminator" in weights else {"discriminator": None})
     card = after_training(card.model_copy(update=update), config, session.step)
     folder = session.folder.export
     write(folder, card, weights)
-    scores = [*held_out_scores(config), *measure_scores(config, load_package(folder), config.data.test)]
+    scores = [*held_out_scores(config), *measure_scores(data.index, load_package(folder), data.index.test)]
     return write(folder, card.model_copy(update={"scores": scores}), weights)
 
 

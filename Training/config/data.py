@@ -1,8 +1,9 @@
 """Where the training data of a translator come from."""
 
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from .parts import Fraction, Part
 
@@ -11,19 +12,48 @@ _FIRST_SEED = 1000
 
 
 class DataConfig(Part):
-    """Where the pairs come from. Subjects are never split between training, validation and test."""
+    """Where the images come from: a folder per subject, two folders of files, a table, or digital heads.
 
-    @property
-    def training_subjects(self) -> list[str]:
-        """The subjects to train on, the added digital heads included."""
-        return self.train + [f"phantom-{_FIRST_SEED + number}" for number in range(self.phantoms)]
+    An image is a volume (NIfTI, NRRD, MetaImage), a folder with one DICOM series, or a picture (PNG, JPEG, TIFF), which
+    is a slice of its own. Subjects are never split between training, validation and test.
+    """
 
-    root: Path | None = Field(None, description="folder that holds one folder per subject")
-    source_file: str = Field("t1.nii.gz", description="file name of the input in every subject's folder")
-    target_file: str = Field("t2.nii.gz", description="file name of the truth in every subject's folder")
-    train: list[str] = Field([], description="subjects to train on; phantom-N is the digital head of seed N")
+    root: Path | None = Field(
+        None, description="folder of the data: a folder per subject, unless source_folder is given"
+    )
+    source_file: str = Field("t1.nii.gz", description="input in every subject's folder: a file or a DICOM folder")
+    target_file: str = Field("t2.nii.gz", description="truth in every subject's folder: a file or a DICOM folder")
+    source_folder: str | None = Field(
+        None,
+        description="folder below root that holds the inputs themselves (files or DICOM folders), instead of a folder "
+        "per subject; trainA brings valA and testA along as parts of their own",
+    )
+    target_folder: str | None = Field(
+        None, description="its counterpart; files of the same name, whatever their extension, are pairs"
+    )
+    index: Path | None = Field(
+        None,
+        description="CSV table of the images instead of folders: columns subject, source, target and perhaps split; "
+        "files relative to the table, below its folder or below root",
+    )
+    subject_pattern: str | None = Field(
+        None,
+        description="regular expression whose first group is the subject in a file's path below root (without "
+        "extension), such as (p\\d+)_slice; the whole file name otherwise",
+    )
+    leave_out: list[str] = Field([], description="subjects to ignore")
+    train: list[str] | None = Field(
+        None,
+        description="subjects to train on; phantom-N is the digital head of seed N; all that are left if not given",
+    )
     validation: list[str] = Field([], description="subjects that choose the best epoch")
     test: list[str] = Field([], description="subjects whose scores the card reports; seen by nothing before that")
+    split: Path | None = Field(
+        None, description="file with the parts instead of the three lists: a run's split.yaml, or CSV subject,part"
+    )
+    validation_share: Fraction = Field(0.0, description="share of the training subjects drawn for validation")
+    test_share: Fraction = Field(0.0, description="share of the training subjects drawn for the test")
+    split_seed: int = Field(0, ge=0, description="seed of that draw")
     phantoms: int = Field(0, ge=0, le=1000, description="digital heads added to the training subjects")
     phantom_share: Fraction = Field(
         0.3, description="share of the training slices cut from digital heads, beside subjects"
@@ -31,5 +61,46 @@ class DataConfig(Part):
     phantom_shape: tuple[int, int, int] = Field(
         (48, 256, 256), description="slices, rows and columns of a digital head"
     )
-    cache: Path | None = Field(None, description="folder for prepared volumes, keyed by their parameters")
+    least_tissue: Fraction = Field(
+        0.02, description="slices with a smaller share of the patient are background and not trained on"
+    )
+    cache: Path | None = Field(
+        None, description="folder for prepared volumes, read from there as needed: memory stays small"
+    )
     check_alignment: bool = Field(True, description="refuse pairs that fit better when shifted")
+
+    @property
+    def added_heads(self) -> list[str]:
+        """Names of the digital heads that `phantoms` adds."""
+        return [f"phantom-{_FIRST_SEED + number}" for number in range(self.phantoms)]
+
+    @property
+    def training_subjects(self) -> list[str]:
+        """The subjects that are named to train on, the added digital heads included."""
+        return (self.train or []) + self.added_heads
+
+    @field_validator("subject_pattern")
+    @classmethod
+    def _has_a_group(cls, value: str | None) -> str | None:
+        try:
+            if value is not None and re.compile(value).groups < 1:
+                raise ValueError("put what names the subject in parentheses, such as (p\\d+)_slice")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> "DataConfig":
+        if (self.source_folder is None) != (self.target_folder is None):
+            raise ValueError("source_folder and target_folder belong together; give both")
+        if self.index is not None and self.source_folder is not None:
+            raise ValueError("give either index or source_folder and target_folder")
+        if self.source_folder is not None and self.source_folder == self.target_folder:
+            raise ValueError("source_folder and target_folder are the same")
+        if self.split is not None:
+            listed = self.train is not None or self.validation or self.test
+            if listed or self.validation_share or self.test_share:
+                raise ValueError("split names the parts; leave out train, validation, test and their shares")
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share leave nothing to train on; lower them")
+        return self

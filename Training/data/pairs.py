@@ -1,51 +1,44 @@
-"""Paired volumes, prepared exactly as the engine prepares an input: from a folder per subject, or digital heads."""
+"""Paired and unpaired volumes, prepared exactly as the engine prepares an input: each file is read once, checked and
+prepared, and from then on comes from the cache if there is one."""
 
-import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from MRITranslateLib import intensity
+from MRITranslateLib import __version__, intensity
 from MRITranslateLib.card import TranslationCard
-from MRITranslateLib.errors import InputError
+from MRITranslateLib.errors import ConstantImage, InputError
 from MRITranslateLib.geometry import patient_extent
-from MRITranslateLib.phantom import phantom
 from MRITranslateLib.preparation import Preparation
-from MRITranslateLib.volume import check_volume, read_volume, same_grid
 
 from ..config.data import DataConfig
+from .alignment import draw_alignment, is_misaligned, measure_alignment, misalignment
+from .cache import Cache, fingerprint, safe_name
+from .index import Index, Scan, Side, as_index, is_phantom
+from .scans import Pair, naming, read_pair, read_side, scans_of
 
-
-@dataclass(frozen=True)
-class Pair:
-    """One subject's images.
-
-    Attributes:
-        subject: Name.
-        source, target: Images on one grid.
-    """
-
-    subject: str
-    source: sitk.Image
-    target: sitk.Image
+_TISSUE = -0.9
+"""Network units above this are patient; air is at -1."""
+_MOST_FIGURES = 100
+"""Subjects whose alignment is drawn; beyond, only that of refused ones."""
 
 
 @dataclass(frozen=True)
 class PreparedPair:
-    """One subject on the model's grid, float16 to keep many in memory.
+    """One examination (or one picture) on the model's grid, float16 to keep many in memory.
 
     Attributes:
-        subject: Name.
-        source, target: (slices, rows, columns) in network units.
+        subject: Who is seen; several pairs may be of one subject.
+        source, target: (slices, rows, columns) in network units; mapped from disk where there is a cache.
         slices: Indices of the slices that hold enough of the patient to learn from.
         extent_mm, spacing_mm: Of the source image along the patient's x, y, z axes.
+        name: Of the examination; the subject where there is but one.
+        voxel_mm: Spacing of slices, rows and columns on the model's grid.
     """
 
     subject: str
@@ -54,17 +47,18 @@ class PreparedPair:
     slices: np.ndarray
     extent_mm: tuple[float, float, float]
     spacing_mm: tuple[float, float, float]
+    name: str = ""
+    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class PreparedVolume:
-    """One side of one subject on the model's grid, for unpaired training; float16 to keep many in memory.
+    """One side of one examination on the model's grid, for unpaired training; float16 to keep many in memory.
 
     Attributes:
-        subject: Name.
-        array: (slices, rows, columns) in network units.
-        slices: Indices of the slices that hold enough of the patient to learn from.
-        extent_mm, spacing_mm: Of the image along the patient's x, y, z axes.
+        subject: Who is seen; several volumes may be of one subject.
+        array: (slices, rows, columns) in network units; mapped from disk where there is a cache.
+        slices, extent_mm, spacing_mm, name, voxel_mm: As in `PreparedPair`.
     """
 
     subject: str
@@ -72,154 +66,227 @@ class PreparedVolume:
     slices: np.ndarray
     extent_mm: tuple[float, float, float]
     spacing_mm: tuple[float, float, float]
+    name: str = ""
+    voxel_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-Side = Literal["source", "target"]
-"""Which of the card's two modalities an unpaired image has."""
-_PHANTOM = "phantom-"
-_LEAST_TISSUE = 0.02
-"""A slice with a smaller share of target foreground is not trained on."""
-
-
-def is_phantom(subject: str) -> bool:
-    """Whether a subject's name stands for a digital head."""
-    return subject.startswith(_PHANTOM)
-
-
-def load_pair(data: DataConfig, source: str, target: str, subject: str) -> Pair:
-    """Read one subject, or make the phantom of that seed.
-
-    Raises:
-        InputError: A file is missing or unusable, or the two lie on different grids.
-    """
-    if is_phantom(subject):
-        seed = subject.removeprefix(_PHANTOM)
-        if not seed.isdigit():
-            raise InputError(f'A digital head is named by its seed, such as phantom-7, not "{subject}".')
-        head = phantom(seed=int(seed), shape=data.phantom_shape, randomise=True)
-        return Pair(subject, getattr(head, source.lower()), getattr(head, target.lower()))
-    if data.root is None:
-        raise InputError("Say where the subjects' folders are: --data FOLDER.")
-    folder = Path(data.root) / subject
-    if not folder.is_dir():
-        raise InputError(
-            f'The subject "{subject}" has no folder in {data.root}; correct data.train, data.validation or data.test.'
-        )
-    images = []
-    for name in (data.source_file, data.target_file):
-        image = read_volume(folder / name)
-        check_volume(image, f'"{name}" of {subject}')
-        images.append(image)
-    if not same_grid(images[0], images[1]):
-        raise InputError(f"The two images of {subject} lie on different grids; resample one to the other first.")
-    return Pair(subject, images[0], images[1])
-
-
-def prepare_pair(pair: Pair, card: TranslationCard) -> PreparedPair:
+def prepare_pair(pair: Pair, card: TranslationCard, least_tissue: float = 0.02) -> PreparedPair:
     """Bring both images to the model's grid and to network units, the source exactly as `translate` will."""
     preparation = Preparation(pair.source, card)
     truth = sitk.GetArrayViewFromImage(pair.target)
     normaliser = intensity.fit(card.intensity.target, truth)
     background = float(normaliser.invert(np.array([-1.0], np.float32))[0])
     target = normaliser.apply(preparation.grid.forward(pair.target, background=background))
-    tissue = (target > -0.9).mean(axis=(1, 2))
     return PreparedPair(
         pair.subject,
         preparation.array.astype(np.float16),
         target.astype(np.float16),
-        np.flatnonzero(tissue > _LEAST_TISSUE),
+        _slices_with_tissue(target, least_tissue),
         *patient_extent(pair.source),
+        pair.name or pair.subject,
+        _voxel_mm(preparation),
+    )
+
+
+def prepare_volume(
+    subject: str, image: sitk.Image, card: TranslationCard, side: Side, least_tissue: float = 0.02, name: str = ""
+) -> PreparedVolume:
+    """Bring one image to the model's grid and to network units, as a model with this side as its input does."""
+    if side == "target":
+        swapped = card.intensity.model_copy(update={"source": card.intensity.target})
+        card = card.model_copy(update={"source": card.target, "intensity": swapped})
+    preparation = Preparation(image, card)
+    return PreparedVolume(
+        subject,
+        preparation.array.astype(np.float16),
+        _slices_with_tissue(preparation.array, least_tissue),
+        *patient_extent(image),
+        name or subject,
+        _voxel_mm(preparation),
     )
 
 
 def prepare_all(
-    data: DataConfig, card: TranslationCard, subjects: Sequence[str], done: Callable[[str], None] = lambda subject: None
+    data: DataConfig | Index,
+    card: TranslationCard,
+    subjects: Sequence[str],
+    done: Callable[[str], None] = lambda subject: None,
+    figures: Path | None = None,
 ) -> list[PreparedPair]:
-    """Prepare many subjects, from the cache where the same preparation was made before.
+    """Check and prepare many subjects in one pass, from the cache where the same preparation was made before.
 
-    The cache's key is everything that shapes the result: data settings, grid, intensities and the subject.
+    Args:
+        data: Index of the run, or the configuration that describes it: what is checked and where the cache is.
+        card: Grid and intensities.
+        subjects: Real ones and digital heads.
+        done: Called with each subject.
+        figures: Folder for a picture of every subject's alignment.
+
+    Returns:
+        One prepared pair per examination or picture; pictures that show too little of the patient are left out.
+
+    Raises:
+        InputError: A file is missing, damaged or shows one value, a pair is out of register, or no slice shows enough
+            of the patient. All subjects are looked at first, and the sentence says how many are concerned.
     """
-    prepared = []
-    for subject in subjects:
-        file = _cache_file(data, card, subject)
-        if file is not None and file.is_file():
-            pair = _read_cache(file)
-        else:
-            pair = prepare_pair(load_pair(data, card.source, card.target, subject), card)
-            if file is not None:
-                _write_cache(file, pair)
-        if pair.slices.size == 0:
-            raise InputError(f"No slice of {subject} shows enough of the patient; leave the subject out.")
-        prepared.append(pair)
+    index = as_index(data)
+    cache, prepared, refusals = Cache(index.data.cache), [], _Refusals()
+
+    def make(scan: Scan) -> tuple[np.ndarray, dict[str, Any]]:
+        pair = read_pair(index, card.source, card.target, scan)
+        with naming(scan.name):
+            ready = prepare_pair(pair, card, index.data.least_tissue)
+        register = None if is_phantom(scan.subject) else measure_alignment(pair)
+        return np.stack([ready.source, ready.target]), _facts(ready) | {"register": register}
+
+    for number, subject in enumerate(subjects):
+        with refusals.of(subject):
+            found = []
+            for scan, array, facts in _scans(index, card, subject, ("source", "target"), cache, make):
+                register = facts.pop("register")
+                found.append(
+                    (PreparedPair(scan.subject, array[0], array[1], **_typed(facts), name=scan.name), register)
+                )
+            pairs = _with_tissue([pair for pair, _ in found], subject)
+            if not is_phantom(subject):
+                _look_at_register(index, found, figures, always=number < _MOST_FIGURES)
+            prepared += pairs
         done(subject)
+    refusals.tell()
     return prepared
 
 
 def prepare_side(
-    data: DataConfig,
+    data: DataConfig | Index,
     card: TranslationCard,
     side: Side,
     subjects: Sequence[str],
     done: Callable[[str], None] = lambda subject: None,
 ) -> list[PreparedVolume]:
     """Prepare one side of many subjects, each image on a grid of its own: the engine's preparation of a model that
-    takes this side as its input.
+    takes this side as its input. Subjects without that side are passed over.
 
     Raises:
-        InputError: An image is missing or unusable; the sentence names the subject.
+        InputError: As `prepare_all`, but for the pairs.
     """
-    prepared = []
-    for subject in subjects:
-        pair = load_pair(data, card.source, card.target, subject)
-        volume = prepare_volume(subject, getattr(pair, side), card, side)
-        if volume.slices.size == 0:
-            raise InputError(f"No slice of {subject} shows enough of the patient; leave the subject out.")
-        prepared.append(volume)
+    index = as_index(data, paired=False)
+    cache, prepared, refusals = Cache(index.data.cache), [], _Refusals()
+    modality = card.source if side == "source" else card.target
+
+    def make(scan: Scan) -> tuple[np.ndarray, dict[str, Any]]:
+        image = read_side(index, modality, side, scan)
+        with naming(scan.name):
+            ready = prepare_volume(scan.subject, image, card, side, index.data.least_tissue)
+        return ready.array, _facts(ready)
+
+    for subject in index.having(side, subjects):
+        with refusals.of(subject):
+            scans = _scans(index, card, subject, (side,), cache, make)
+            found = [
+                PreparedVolume(scan.subject, array, **_typed(facts), name=scan.name) for scan, array, facts in scans
+            ]
+            prepared += _with_tissue(found, subject)
         done(subject)
+    refusals.tell()
     return prepared
 
 
-def prepare_volume(subject: str, image: sitk.Image, card: TranslationCard, side: Side) -> PreparedVolume:
-    """Bring one image to the model's grid and to network units, as a model with this side as its input does."""
-    if side == "target":
-        swapped = card.intensity.model_copy(update={"source": card.intensity.target})
-        card = card.model_copy(update={"source": card.target, "intensity": swapped})
-    array = Preparation(image, card).array
-    tissue = (array > -0.9).mean(axis=(1, 2))
-    return PreparedVolume(
-        subject, array.astype(np.float16), np.flatnonzero(tissue > _LEAST_TISSUE), *patient_extent(image)
-    )
+def _scans(
+    index: Index,
+    card: TranslationCard,
+    subject: str,
+    sides: tuple[Side, ...],
+    cache: Cache,
+    make: Callable[[Scan], tuple[np.ndarray, dict[str, Any]]],
+) -> Iterator[tuple[Scan, np.ndarray, dict[str, Any]]]:
+    """Array and facts of each of a subject's scans, from the cache or made now."""
+    scans = [scan for scan in scans_of(index, subject) if is_phantom(subject) or all(getattr(scan, s) for s in sides)]
+    for scan in scans:
+        key = [
+            __version__,
+            sides,
+            (card.source, card.target),
+            card.grid.model_dump(),
+            card.intensity.model_dump(),
+            index.data.least_tissue,
+            index.data.phantom_shape if is_phantom(subject) else [fingerprint(getattr(scan, side)) for side in sides],
+            scan.name,
+        ]
+        try:
+            entry = cache.read(scan.name, key)
+            if entry is None:
+                array, facts = make(scan)
+                entry = cache.write(scan.name, key, array, facts), facts
+        except ConstantImage:  # a black picture is a slice without a patient, unless it is all there is
+            if len(scans) == 1:
+                raise
+            continue
+        yield scan, *entry
 
 
-def _cache_file(data: DataConfig, card: TranslationCard, subject: str) -> Path | None:
-    if data.cache is None:
-        return None
-    parts = (
-        str(data.root),
-        data.source_file,
-        data.target_file,
-        data.phantom_shape,
-        card.source,
-        card.target,
-    )
-    key = json.dumps([2, parts, card.grid.model_dump(), card.intensity.model_dump(), subject], default=str)
-    return Path(data.cache) / f"{subject}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-
-
-def _write_cache(file: Path, pair: PreparedPair) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as temporary:
-        np.savez(temporary, **vars(pair))
-    os.replace(temporary.name, file)
-
-
-def _read_cache(file: Path) -> PreparedPair:
-    with np.load(file, allow_pickle=False) as stored:
-        return PreparedPair(
-            str(stored["subject"]),
-            stored["source"],
-            stored["target"],
-            stored["slices"],
-            tuple(stored["extent_mm"].tolist()),
-            tuple(stored["spacing_mm"].tolist()),
+def _look_at_register(
+    index: Index, found: Sequence[tuple[PreparedPair, dict[str, Any]]], folder: Path | None, always: bool
+) -> None:
+    """Draw the worst of a subject's pairs, and refuse the subject if its pairs fit better when shifted."""
+    measured = [register for _, register in found]
+    refused = index.data.check_alignment and is_misaligned(measured)
+    worst = max(found, key=lambda entry: misalignment([entry[1]]))[0]
+    file = None if folder is None else folder / f"{safe_name(worst.subject)}.png"
+    if file is not None and (refused or (always and not file.exists())):
+        draw_alignment(worst, file)
+    if refused:
+        look = f" (see {file})" if file is not None else ""
+        raise InputError(
+            f"{worst.subject}: the two images fit better when shifted{look}; register them first, "
+            "or say --data.check_alignment false."
         )
+
+
+def _with_tissue(found: list[Any], subject: str) -> list[Any]:
+    """Those that show the patient."""
+    kept = [prepared for prepared in found if prepared.slices.size]
+    if not kept:
+        raise InputError(
+            f"{subject}: no slice shows enough of the patient (data.least_tissue); put the subject into data.leave_out."
+        )
+    return kept
+
+
+def _slices_with_tissue(array: np.ndarray, least: float) -> np.ndarray:
+    return np.flatnonzero((array > _TISSUE).mean(axis=(1, 2)) > least)
+
+
+def _voxel_mm(preparation: Preparation) -> tuple[float, float, float]:
+    slices, rows, columns = (float(value) for value in preparation.grid.spacing_mm)
+    return slices, rows, columns
+
+
+def _facts(ready: PreparedPair | PreparedVolume) -> dict[str, Any]:
+    """What the cache keeps beside the arrays, as JSON has it."""
+    lengths = {key: list(getattr(ready, key)) for key in ("extent_mm", "spacing_mm", "voxel_mm")}
+    return {"slices": ready.slices.tolist()} | lengths
+
+
+def _typed(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: np.asarray(value, np.int64) if key == "slices" else tuple(value) for key, value in facts.items()}
+
+
+class _Refusals:
+    """What is wrong with which subjects: told once all have been looked at, so that they can be mended together."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, InputError]] = []
+
+    @contextmanager
+    def of(self, subject: str) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self._found.append((subject, error))
+
+    def tell(self) -> None:
+        if not self._found:
+            return
+        names = [subject for subject, _ in self._found[1:]]
+        more = f"; neither can {len(names)} more be used: {', '.join(names[:5])}{', ...' if names[5:] else ''}."
+        raise InputError(str(self._found[0][1]).removesuffix(".") + (more if names else "."))

@@ -1,0 +1,139 @@
+"""The tables that may describe a data set: CSV of the images, CSV or YAML of the split."""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from MRITranslateLib.errors import InputError
+
+PARTS = ("train", "validation", "test")
+_WRITTEN = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
+            "valid": "validation", "test": "test"}  # fmt: skip
+"""How people write the parts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of images."""
+
+    line: int
+    subject: str
+    source: Path | None
+    target: Path | None
+    part: str | None
+
+
+def read_index_table(file: Path, root: Path | None) -> list[Row]:
+    """Read a table with the columns subject, source, target and, if wanted, split.
+
+    Args:
+        file: CSV (comma, semicolon or tab), UTF-8. Files of images are relative to its folder.
+        root: Folder that all images must lie in; the table's own if None.
+
+    Raises:
+        InputError: The table is missing or no CSV, or a row is wrong; the sentence names its line.
+    """
+    base = Path(os.path.abspath(file)).parent
+    inside = base if root is None else Path(os.path.abspath(root))
+    rows = []
+    for line, cells in _read_csv(file, ("subject", "source", "target")):
+        where = f'Line {line} of "{file.name}"'
+        if not cells["subject"]:
+            raise InputError(f"{where} names no subject; fill the cell.")
+        images = [_image(cells[side], base, inside, where) for side in ("source", "target")]
+        if images == [None, None]:
+            raise InputError(f"{where} names no image; fill source, target or both.")
+        rows.append(Row(line, cells["subject"], images[0], images[1], _part(cells.get("split", ""), where)))
+    if not rows:
+        raise InputError(f'"{file.name}" has no rows below its header; add the images.')
+    return rows
+
+
+def read_split(file: Path) -> dict[str, list[str]]:
+    """Read which subjects belong to which part.
+
+    Args:
+        file: CSV with the columns subject and part, or YAML with the lists train, validation and test.
+
+    Raises:
+        InputError: The file is missing or is neither.
+    """
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        for line, cells in _read_csv(file, ("subject", "part")):
+            part = _part(cells["part"], f'Line {line} of "{file.name}"')
+            if part is None or not cells["subject"]:
+                raise InputError(f'Line {line} of "{file.name}" is incomplete; give a subject and its part.')
+            parts[part].append(cells["subject"])
+        return parts
+    try:
+        content = yaml.safe_load(_text(file)) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f'"{file.name}" is not valid YAML: {" ".join(str(error).split())}.') from None
+    if not isinstance(content, Mapping) or not set(content) <= set(PARTS):
+        raise InputError(f'"{file.name}" must hold the lists train, validation and test, and nothing else.')
+    for part, names in content.items():
+        wrong = [names] if not isinstance(names, list) else [name for name in names if not isinstance(name, str)]
+        if wrong:
+            raise InputError(f'{part} in "{file.name}" must be a list of names; put quotes around {wrong[0]!r}.')
+        parts[part] = names
+    return parts
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f'"{file}" does not exist; check the path.') from None
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f'"{file.name}" is no text in UTF-8; save it as such.') from None
+
+
+def _read_csv(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of every row that is not empty."""
+    lines = _text(file).splitlines()
+    header = lines[0] if lines else ""
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=header.count), strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        missing = [column for column in columns if column not in names]
+        if missing:
+            raise InputError(
+                f'"{file.name}" has no column "{missing[0]}"; its first line must name {", ".join(columns)}.'
+            )
+        reader.fieldnames = names
+        for cells in reader:
+            if None in cells or None in cells.values():
+                raise InputError(
+                    f'Line {reader.line_num} of "{file.name}" has not {len(names)} cells as the header has; correct it.'
+                )
+            yield reader.line_num, {name: cell.strip() for name, cell in cells.items()}
+    except csv.Error as error:
+        raise InputError(
+            f'Line {reader.reader.line_num} of "{file.name}" is no valid CSV ({error}); correct it.'
+        ) from None
+
+
+def _part(text: str, where: str) -> str | None:
+    if not text:
+        return None
+    if text.lower() not in _WRITTEN:
+        raise InputError(f'{where} says "{text}"; a part is train, validation or test.')
+    return _WRITTEN[text.lower()]
+
+
+def _image(cell: str, base: Path, inside: Path, where: str) -> Path | None:
+    if not cell:
+        return None
+    path = Path(os.path.normpath(base / cell))
+    if not path.is_relative_to(inside):
+        raise InputError(
+            f'{where}: "{cell}" lies outside of "{inside}"; set data.root to the folder that holds all images.'
+        )
+    if not path.exists():
+        raise InputError(f'{where}: "{cell}" does not exist; correct the path.')
+    return path
