@@ -6,8 +6,11 @@ from typing import Any
 
 from .config.attention_unet import AttentionUNetConfig
 from .config.classifier import ClassifierConfig
+from .config.cyclegan import CycleGANConfig
 from .config.dcgan import DCGANConfig
+from .config.federated import FederatedConfig
 from .config.pix2pix import Pix2PixConfig
+from .config.report_gan import ReportGANConfig
 from .config.run import RunConfig
 
 
@@ -35,6 +38,9 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "pix2pix": Recipe(Pix2PixConfig, "pix2pix", "Paired translation with a conditional PatchGAN", "flair_to_t1.yaml"),
+    "cyclegan": Recipe(
+        CycleGANConfig, "cyclegan", "Translation both ways without pairs, two packages", "t1_t2_cyclegan.yaml"
+    ),
     "attention-unet": Recipe(
         AttentionUNetConfig,
         "attention_unet",
@@ -44,5 +50,9 @@ RECIPES: dict[str, Recipe] = {
     "dcgan": Recipe(DCGANConfig, "dcgan", "Pictures from noise, learnt from a few hundred", "brain_mri_dcgan.yaml"),
     "classifier": Recipe(
         ClassifierConfig, "classifier", "Classes or findings of pictures, by DenseNet or ResNet", "brain_tumour.yaml"
+    ),
+    "federated": Recipe(FederatedConfig, "federated", "pix2pix over several hospitals", "federated.yaml"),
+    "report-gan": Recipe(
+        ReportGANConfig, "report_gan", "Chest X-rays of reports, by BERT and a matching-aware GAN", "chest_xray.yaml"
     ),
 }

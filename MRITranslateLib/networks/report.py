@@ -12,8 +12,8 @@ from math import gcd
 
 import torch
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
 
+from . import spectral as spectral_norm
 from .layers import initialise, leaky_relu
 
 _SMALLEST = 4
@@ -116,12 +116,13 @@ class ReportDiscriminator(nn.Module):
         self.explain_layer = f"blocks.{max(0, _depth(size // 2) - _depth(min(_EXPLAINED, size // 4)) - 1)}"
         initialise(self)
         if spectral:
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    spectral_norm(module)
+            spectral_norm.normalise(self)
 
     def forward(self, picture: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        deepest = self.features(picture)[-1]
+        return self.verdict(self.features(picture)[-1], text)
+
+    def verdict(self, deepest: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """The two logits from the last of the feature maps, so that one picture can be held against several reports."""
         pooled = deepest.mean((2, 3))
         match = self.match(pooled) + (self.projection(self.text(text)) * pooled).sum(1, keepdim=True)
         return torch.cat([self.realism(deepest).flatten(1), match], dim=1)
