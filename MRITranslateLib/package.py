@@ -20,6 +20,7 @@ from .card import AnyCard, ClassificationCard, FileCard, RadiographCard, Transla
 from .errors import InputError, PackageError, printable
 from .files import DISCRIMINATOR, WEIGHTS
 from .folders import new_folder
+from .text import load_text_encoder
 
 _LONGEST_MESSAGE = 500
 
@@ -144,6 +145,8 @@ class Package:
             tensors.open_regular(self.folder / name, self.card.name).close()
         for name in self._shapes:
             self._load(name)
+        if isinstance(self.card, RadiographCard) and self.card.text.encoder == "package":
+            self._check_encoder(self.card.text.features)
 
     def _network(self, name: str, device: str | torch.device) -> nn.Module:
         key = (name, str(torch.device(device)))
@@ -162,6 +165,19 @@ class Package:
             # Only whole-number buffers can be missing: the names were compared before. They keep their built value.
             network.load_state_dict(state, strict=False)
         return network.eval().requires_grad_(False)
+
+    def _check_encoder(self, features: int) -> None:
+        """Load the language model, which checks its configuration, vocabulary, shapes and values."""
+        try:
+            has = load_text_encoder(self.text_folder()).features
+        except InputError as error:
+            message = f'The language model of "{self.card.name}" cannot be used: {error}'
+            raise PackageError(printable(message, _LONGEST_MESSAGE)) from None
+        if has != features:
+            raise PackageError(
+                f'The language model of "{self.card.name}" gives {has} features, its card says {features}; '
+                "get the package again."
+            )
 
     def _check_text(self) -> None:
         """Size, header and hash of each file of the language model; whatever reads the folder finds no other file."""

@@ -155,7 +155,7 @@ def tiny_package(
     return write_package(folder, made, states, "Apache-2.0\n", "# Tiny\n\nFor tests.\n", extra_files)
 
 
-def language_model(folder: Path) -> dict[str, Path]:
-    """A tiny BERT in `folder`, as the extra files of a package."""
-    tiny_bert(folder)
+def language_model(folder: Path, width: int = 32) -> dict[str, Path]:
+    """A tiny BERT in `folder`, as the extra files of a package; its vectors have `width` features."""
+    tiny_bert(folder, width=width)
     return {f"text/{file.name}": file for file in folder.iterdir() if f"text/{file.name}" in files.TEXT}

@@ -9,12 +9,16 @@ from MRITranslateLib.card import ModalityName, parse_card
 from MRITranslateLib.errors import PackageError
 from MRITranslateLib.modality import MODALITIES
 
-from .packages import CARD, card
+from .packages import CARD, CARDS, card
 
 
-def test_a_card_survives_its_own_json():
-    parsed = parse_card(json.dumps(CARD), "tiny")
-    assert parse_card(parsed.model_dump_json(), "tiny") == parsed
+@pytest.mark.parametrize("task", CARDS)
+def test_a_card_survives_its_own_json(task):
+    parsed = parse_card(json.dumps(CARDS[task]), "tiny")
+    assert parsed.task == task
+    again = parse_card(parsed.model_dump_json(), "tiny")
+    assert again == parsed
+    assert type(again) is type(parsed)
 
 
 def test_cards_know_every_modality():
@@ -29,6 +33,11 @@ def test_cards_know_every_modality():
         ({"source": "T9"}, "source"),
         ({"surprise": 1}, "surprise"),
         ({"schema_version": 2}, "schema_version"),
+        ({"task": "segmentation"}, "wrong at task: it is none of translation, generation"),
+        ({"task": None}, "wrong at task"),
+        ({"task": {"a": 1}}, "wrong at task"),
+        ({"inverse": "../evil"}, "inverse"),
+        ({"picture": {"size": 64}}, "picture"),
         ({"grid": {"context": 2}}, "context must be odd"),
         ({"grid": {"spacing_mm": [0, 1]}}, "spacing_mm"),
         ({"grid": {"spacing_mm": [1, "wide"]}}, "spacing_mm"),

@@ -181,6 +181,19 @@ def test_models(run: Run, files: Files) -> None:
     assert run("models", "show", "tiny").code == 2
 
 
+def test_models_that_do_not_translate(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
+    package = tiny_package(tmp_path / "noise", task="generation")
+    assert run("models", "verify", package).code == 0
+    assert run("models", "add", package).code == 0
+    assert "Random numbers to T1, Tiny T1 slices, 1.0.0 (yours)" in run("models", "list").out
+    assert "Random numbers to T1-weighted MRI" in run("models", "show", "tiny_noise").out
+    words = ("tiny_noise", "its task is generation", "choose a translation model")
+    refused(run("translate", files.t1, "-m", "tiny_noise", "-o", results / "out.nii.gz"), results, *words)
+    explained = run("explain", files.t1, "-m", "tiny_noise", "--realism", "-o", results / "out.nii.gz")
+    refused(explained, results, *words)
+    assert run("models", "remove", "tiny_noise").code == 0
+
+
 @pytest.mark.skipif(not PATIENT.is_dir(), reason="the shared folder with the patients is absent")
 def test_evaluate_a_real_patient(run: Run) -> None:
     t1, t2 = PATIENT / "t1.nii.gz", PATIENT / "t2.nii.gz"

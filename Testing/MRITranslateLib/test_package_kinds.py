@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from MRITranslateLib import files, networks
 from MRITranslateLib.errors import InputError, PackageError
@@ -18,7 +20,7 @@ from MRITranslateLib.text import load_text_encoder
 from MRITranslateLib.translate import translate
 
 from .packages import CARD, CARDS, language_model, random_state, tiny_package
-from .test_package import edit_card, put_state, put_weights, refused
+from .test_package import assert_usable_or_refused, edit_card, put_state, put_weights, refused
 
 KINDS = [task for task in CARDS if task != "translation"]
 
@@ -111,6 +113,18 @@ def test_a_language_model_has_its_files_and_no_others(
     with pytest.raises(InputError, match=words):
         tiny_package(tmp_path / "tiny", task="radiograph", extra_files=extra)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_language_model_that_does_not_fit_is_refused(bert: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="gives 16 features, its card says 32"):
+        tiny_package(tmp_path / "tiny", task="radiograph", extra_files=language_model(tmp_path / "narrow", 16))
+    config = json.loads(bert["text/config.json"].read_text())
+    for change in ({"vocab_size": 10**12}, {"model_type": "auto"}, {"hidden_size": 64}):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        extra = {**bert, "text/config.json": tmp_path / "config.json"}
+        with pytest.raises(PackageError, match="language model of"):
+            tiny_package(tmp_path / "tiny", task="radiograph", extra_files=extra)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "narrow"]
 
 
 def _huge_tokeniser(folder: Path) -> None:
@@ -247,6 +261,26 @@ def test_untrained_or_broken_weights_are_not_written(task: str, bert: dict[str, 
     with pytest.raises(PackageError, match="NaN"):
         tiny_package(tmp_path / "tiny", lambda s: next(iter(s["weights"].values())).fill_(float("nan")), task, extra)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", KINDS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(data=st.data())
+def test_damaged_cards_give_only_package_errors(
+    task: str, data: st.DataObject, pristine: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / task
+    if not folder.exists():
+        shutil.copytree(pristine[task], folder)
+    content = bytearray((pristine[task] / "model.json").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        piece = data.draw(
+            st.binary(max_size=6) | st.sampled_from([b"null", b"{}", b"-1", b"1e400", b"9999999", b"true", b"[[]]"])
+        )
+        content[place : place + data.draw(st.integers(0, 12))] = piece
+    (folder / "model.json").write_bytes(content)
+    assert_usable_or_refused(folder)
 
 
 def test_a_package_that_holds_more_than_it_says_is_only_what_it_says(copy: Callable[[str], Path]) -> None:
