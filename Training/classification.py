@@ -6,15 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit, softmax
 from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
+from MRITranslateLib.picture import to_bytes
+
 from .config.classifier import ClassificationLossConfig
 
 _PERCENTILES = (2.5, 97.5)
 _SHOWN, _COLUMNS = 15, 5
+_TILE, _CAPTION, _LETTERS = 160, 32, 26
+"""Pixels of a picture and of the two lines above it, and letters of a line, in the picture of answers."""
 
 
 class ClassificationLoss(nn.Module):
@@ -200,23 +205,18 @@ def intervals(
 
 
 def draw_answers(pictures: np.ndarray, answers: Answers) -> np.ndarray:
-    """Some of the pictures (n, rows, columns) with what they were taken for and what they are, as one in 0..1."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    """Some of the pictures (n, size, size) with what they were taken for and what they are, as one in 0..1."""
     shown = np.unique(np.linspace(0, len(pictures) - 1, _SHOWN).astype(int))
     rows = -(-len(shown) // _COLUMNS)
-    figure = Figure(figsize=(2.2 * _COLUMNS, 2.5 * rows), dpi=80, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False).flat
-    for axes, index in zip(grid, shown, strict=False):
+    sheet = Image.new("L", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), 255)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, index in enumerate(shown):
+        left, top = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
         truth, answer = _in_words(answers, answers.labels[index]), _in_words(answers, answers.shares[index])
-        axes.imshow(pictures[index].astype(np.float32), cmap="gray", vmin=-1, vmax=1)
-        axes.set_title(f"{answer}\n{'right' if answer == truth else 'is ' + truth}", fontsize=8)
-    for axes in figure.axes:
-        axes.set_axis_off()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].mean(-1) / 255
+        caption = f"{answer[:_LETTERS]}\n{'right' if answer == truth else 'is ' + truth[:_LETTERS]}"
+        pen.multiline_text((left + 2, top + 1), caption, fill=0, font=font, spacing=1)
+        sheet.paste(Image.fromarray(to_bytes(pictures[index])).resize((_TILE, _TILE)), (left, top + _CAPTION))
+    return np.asarray(sheet, dtype=np.float32) / 255
 
 
 def _in_words(answers: Answers, values: np.ndarray) -> str:
