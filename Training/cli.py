@@ -15,8 +15,8 @@ from .config.load import describe_keys, load_config
 from .progress import Bars, first_process
 from .recipes import RECIPES, Recipe
 
-_OTHERS_WAIT = 4.0
-"""Seconds that a process other than the first waits before it tells its error."""
+_OTHERS_WAIT = 20.0
+"""Seconds that a process other than the first waits for its end before it tells its error."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -93,10 +93,11 @@ def _tell(text: str) -> None:
     stopped this process alone is told here.
     """
     if not first_process():
-        parent = os.getppid()
-        time.sleep(_OTHERS_WAIT)
-        if os.getppid() != parent:
-            return
+        parent, end = os.getppid(), time.monotonic() + _OTHERS_WAIT
+        while time.monotonic() < end:
+            if os.getppid() != parent:
+                return
+            time.sleep(0.1)
     print(text, file=sys.stderr)
 
 

@@ -5,6 +5,7 @@ Samples and learning rates are functions of the step alone and every random stat
 was killed goes on as if nothing had happened: bit for bit on a CPU.
 """
 
+import logging
 import math
 import os
 import time
@@ -27,6 +28,9 @@ from .config.run import RunConfig
 from .report import write_report
 from .runfolder import RunFolder
 from .samples import Samples
+
+for _library in ("lightning.fabric", "lightning.pytorch"):  # every process would tell its number
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 """Called with (stage, done, total, figures)."""
