@@ -41,7 +41,7 @@ def test_the_loss_falls_and_the_export_answers_as_the_trainer_did(config_file, s
 
     before, stages = error(), set()
     fit(run, lambda stage, *_: stages.add(stage))
-    assert error() < 0.6 * before
+    assert error() < 0.7 * before
     assert stages == {"Training", "Validated"}
     (folder,) = export(run)
 
@@ -135,7 +135,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_checkpoint_intact(config_file)
     ("arguments", "says"),
     [
         (["--data.train", "[]"], "nothing to train on"),
-        (["--data.test", "[ms_a]"], "ms_a appears in more than one"),
+        (["--data.test", "[ms_a]"], "ms_a.* is in data.train and data.test"),
         (["--crop", "30"], "multiple of grid.size_multiple"),
         (["--data.train", "[nobody]"], "nobody"),
         (["--network.name", "unet"], "no network"),
