@@ -100,7 +100,7 @@ def draft_card(config: TranslationConfig, loss: str, discriminator: NetworkCard 
     """
     package = config.package
     try:
-        return TranslationCard(
+        card = TranslationCard(
             name=package.name,
             version=package.version,
             title=package.title,
@@ -118,6 +118,35 @@ def draft_card(config: TranslationConfig, loss: str, discriminator: NetworkCard 
         )
     except ValueError as error:
         raise InputError(f"The configuration does not make a valid model card: {error}") from None
+    _check_networks(card, config.grid.patch or (config.crop, config.crop))
+    return card
+
+
+def _check_networks(card: TranslationCard, window: tuple[int, ...]) -> None:
+    """Refuse networks that cannot take the training windows, before any memory is taken."""
+    size = " x ".join(map(str, window))
+    answer = _answer(card.network, (card.grid.context, *window))
+    if answer != (1, 1, *window):
+        raise InputError(
+            f"The network {card.network.name} does not turn windows of {size} pixels into such windows; "
+            f"grid.context {card.grid.context} needs in_channels {card.grid.context}, and grid.dimensions "
+            f"{card.grid.dimensions} needs dimensions {card.grid.dimensions} in network.parameters."
+        )
+    if card.discriminator is not None and len(_answer(card.discriminator, (card.judged_channels, *window))) < 3:
+        raise InputError(
+            f"Windows of {size} pixels are too small for the discriminator, or its in_channels are not "
+            f"{card.judged_channels}; enlarge crop or mend discriminator.parameters."
+        )
+
+
+def _answer(network: NetworkCard, sample: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a network's answer to one sample, without memory; () where it cannot take it."""
+    with torch.device("meta"), torch.inference_mode():
+        built = build_network(network)
+        try:
+            return tuple(built(torch.empty(1, *sample)).shape)
+        except (RuntimeError, ValueError):
+            return ()
 
 
 def export_paired(session: Session, config: TranslationConfig, card: TranslationCard, data: PairedData) -> Path:
