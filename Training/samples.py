@@ -15,6 +15,8 @@ _GAP, _FONT = 4, 12
 _READ_AT = 1100
 """Pixels to which a wide sheet is shrunk on a page; its letters are larger by so much."""
 _PAPER, _INK = (20, 22, 26), (214, 218, 224)
+_HEAT = ((0, 0, 4), (81, 18, 124), (183, 55, 121), (252, 137, 97), (252, 253, 191))
+"""Of evenly rising lightness, which can be read without colour vision too."""
 _KEY = "mritranslate"
 """Of the PNG's text that says where the tiles are."""
 
@@ -39,10 +41,9 @@ class Samples:
 
 
 def heat(values: np.ndarray) -> np.ndarray:
-    """Values (height, width) in 0..1 as colours (height, width, 3): black, violet, orange, pale yellow."""
-    from matplotlib import colormaps
-
-    return colormaps["magma"](np.clip(values, 0, 1))[..., :3]
+    """Values (height, width) in 0..1 as colours (height, width, 3): black, violet, red, orange, pale yellow."""
+    places = np.linspace(0, 1, len(_HEAT))
+    return np.stack([np.interp(values, places, channel) for channel in np.transpose(_HEAT) / 255], axis=-1)
 
 
 def save_sheet(samples: Samples | np.ndarray, file: Path, tile: int = _TILE) -> np.ndarray:
