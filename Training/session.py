@@ -117,6 +117,11 @@ class Session:
         return self.step // self.config.steps_per_epoch
 
     @property
+    def waited(self) -> float:
+        """Seconds spent waiting for data since the period began."""
+        return self._clock.seconds_waited
+
+    @property
     def stopped_early(self) -> bool:
         """Whether the score has not risen for `early_stop` validations."""
         return 0 < self.config.early_stop <= self._validations_since_best
@@ -418,13 +423,13 @@ class _Clock:
         self.start(0)
 
     def start(self, step: int) -> None:
-        self._first, self._since, self._waited = step, time.monotonic(), 0.0
+        self._first, self._since, self.seconds_waited = step, time.monotonic(), 0.0
 
     def waiting(self) -> "_Wait":
         return _Wait(self)
 
     def waited(self, seconds: float) -> None:
-        self._waited += seconds
+        self.seconds_waited += seconds
 
     def left(self, step: int, steps: int) -> float:
         return (time.monotonic() - self._since) / max(1, step - self._first) * (steps - step)
@@ -433,7 +438,7 @@ class _Clock:
         seconds = time.monotonic() - self._since
         return {
             "images per second": (step - self._first) * batch_size / seconds,
-            "share of waiting for data": self._waited / seconds,
+            "share of waiting for data": self.seconds_waited / seconds,
         }
 
 

@@ -268,7 +268,6 @@ def test_the_image_pool_remembers():
         (["--data.target_file", "pd.nii.gz"], "No training subject has a target image"),
         (["--data.train", "[nobody]"], "nobody"),
         (["--network.parameters.in_channels", "3"], "grid.context 1 needs in_channels 1"),
-        (["--network.name", "patchgan"], "grid.context 1 needs in_channels 1"),
         (["--crop", "8", "--discriminator.parameters.layers", "3"], "too small for the discriminator"),
         (["--loss.adversarial", "0"], "loss.adversarial"),
         (["--loss.cycles", "1"], 'did you mean "cycle"'),
