@@ -23,6 +23,7 @@ from .export import after_training, training_card, write
 from .finetune import freeze, start_from
 from .quality import Quality, feature_network
 from .session import Report, Session, Validation, silent
+from .standing import take_statistics
 
 _BATCH = 50
 _STANDING = 500
@@ -138,7 +139,7 @@ def export(run: Run, report: Report = silent) -> list[Path]:
         figures = {key: round(value, 6) for key, value in quality.measure(pictures).items()}
         chose = "" if part == "test" else "; these held-back pictures chose the weights, so the figures are optimistic"
         score = ScoreCard(
-            family="held-back pictures", subjects=data.split()[part], protocol=quality.protocol + chose, metrics=figures
+            family="held-back pictures", subjects=data.listed(part), protocol=quality.protocol + chose, metrics=figures
         )
         write(folder, card.model_copy(update={"scores": [score]}), weights)
     report("Measuring the exported pictures", 1, 1, {})
@@ -160,27 +161,10 @@ def validate(run: Run) -> Validation:
 
 
 def exportable_generator(session: Session, seed: int) -> nn.Module:
-    """The averaged generator with the batch statistics of its own activations, as a package will hold it.
-
-    The running statistics that come with averaged weights are those of the weights of the last steps, which give other
-    activations. They are taken anew over many noise vectors ("standing statistics", Brock et al., ICLR 2019).
-    """
+    """The averaged generator with the batch statistics of its own activations, as a package will hold it."""
     network = session.exportable("generator")
-    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain mean over all batches
-        layer.train()
-    with torch.no_grad():
-        for noise in _noise(network, _STANDING, seed).split(_BATCH):
-            network(noise)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        for statistic in (layer.running_mean, layer.running_var):
-            assert statistic is not None
-            statistic.copy_(statistic.half())
-    return network.eval()
+    take_statistics(network, _noise(network, _STANDING, seed).split(_BATCH))
+    return network
 
 
 def generate(generator: nn.Module, count: int, seed: int) -> np.ndarray:
@@ -243,7 +227,7 @@ def _draft_card(config: DCGANConfig, data: PictureData) -> GenerationCard:
     Raises:
         InputError: The configuration does not make a valid card.
     """
-    about, loss, split = config.package, config.loss, data.split()
+    about, loss = config.package, config.loss
     changes = ", ".join(f"{key} {value:g}" for key, value in config.diffaugment if value)
     sentence = (
         f"binary cross-entropy on logits (real {loss.real_label:g}), R1 weight {loss.r1:g}; "
@@ -260,7 +244,7 @@ def _draft_card(config: DCGANConfig, data: PictureData) -> GenerationCard:
             network=network,
             discriminator=discriminator,
             licence=about.licence,
-            training=training_card(about, split["train"], split["validation"], sentence),
+            training=training_card(about, data.listed("train"), data.listed("validation"), sentence),
             intended_use=about.intended_use,
             limits=about.limits,
         )
