@@ -168,25 +168,23 @@ def test_the_samples_are_functions_of_their_index(configure):
 
 
 def test_fine_tuning_starts_from_a_package(configure, tmp_path):
-    package = tiny_package(tmp_path / "package", task="generation")
-    run = dcgan.setup(
-        configure(
-            "--init",
-            str(package),
-            "--pictures.size",
-            "16",
-            "--network.parameters",
-            "{latent: 6, width: 4}",
-            "--discriminator.parameters",
-            "{width: 4}",
-        )
-    )
+    networks = {
+        "network": {"name": "dcgan_generator", "parameters": {"latent": 8, "size": 32, "width": 8}},
+        "discriminator": {
+            "name": "dcgan_discriminator",
+            "parameters": {"size": 32, "width": 8, "norm": "none", "spectral": True},
+        },
+    }
+    package = tiny_package(tmp_path / "package", task="generation", picture={"size": 32}, **networks)
+    run = dcgan.setup(configure("--init", str(package)))
     for network, stored in (
         (run.generator, load_package(package).generator()),
         (run.discriminator, load_package(package).discriminator()),
     ):
         for key, value in stored.state_dict().items():
             assert network.state_dict()[key].equal(value)
+    with pytest.raises(InputError, match="differ from this configuration"):
+        dcgan.setup(configure("--init", str(package), "--network.parameters.width", "4"))
 
 
 def test_without_pictures_held_back_the_last_weights_are_exported_without_scores(configure):
