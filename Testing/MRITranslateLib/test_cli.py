@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from MRITranslateLib import __version__, cli
 
+from .dicoms import write_slice
 from .packages import tiny_package
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +120,18 @@ def test_translate(run: Run, files: Files, results: Path) -> None:
     for name in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
         assert getattr(made, name)() == pytest.approx(getattr(image, name)())
     assert [path.name for path in results.iterdir()] == ["t2.nii.gz"]
+
+
+def test_translate_a_folder_with_a_dicom_series(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
+    for number, plane in enumerate(anatomy()):
+        axes = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+        write_slice(tmp_path / f"{9 - number}.dcm", plane.astype(np.int16), (1.0, 2.0, 6.0 * number), axes=axes)
+    output = results / "t2.nii.gz"
+    ended = run("translate", tmp_path, "--model", files.package, "-o", output, "--device", "cpu", "--json")
+    assert ended.code == 0, ended.err
+    made = sitk.ReadImage(str(output))
+    assert made.GetSize() == SHAPE[::-1]
+    assert made.GetSpacing() == pytest.approx((0.5, 0.75, 6.0))
 
 
 def test_translate_for_people_within_a_mask(run: Run, files: Files, results: Path) -> None:
