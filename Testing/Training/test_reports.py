@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from MRITranslateLib.errors import InputError
@@ -71,6 +72,16 @@ def test_the_table_may_say_the_split(folder):
     rewrite(folder, with_split)
     split = load_reports(config(folder, split="part"), 32).split()
     assert (split["validation"], split["test"], len(split["train"])) == (["p1"], ["p0"], 10)
+
+
+def test_a_split_can_be_given_back(folder, tmp_path):
+    first = load_reports(config(folder, split_seed=7), 32).split()
+    file = tmp_path / "split.yaml"
+    file.write_text(yaml.safe_dump(first), encoding="utf-8")
+    assert load_reports(config(folder, split_file=file), 32).split() == first
+    file.write_text(yaml.safe_dump({"train": first["train"]}), encoding="utf-8")
+    with pytest.raises(InputError, match=r'"split\.yaml" says nothing of "p'):
+        load_reports(config(folder, split_file=file), 32)
 
 
 def test_open_i_files_lead_to_their_pictures(tmp_path, folder):

@@ -24,6 +24,9 @@ class ReportDataConfig(Part):
         "patient", description="column of the table whose pictures stay together; none makes each picture a patient"
     )
     split: str | None = Field(None, description="column of the table that says train, validation or test")
+    split_file: Path | None = Field(
+        None, description="file with the patients of every part: a run's split.yaml, or CSV subject,part"
+    )
     licence: str | None = Field(None, description="column of the table with the licence of a picture, for the card")
     only: dict[str, list[str]] = Field({}, description="rows of the table to take: column and the values wanted")
     all_pictures: bool = Field(

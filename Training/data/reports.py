@@ -23,6 +23,7 @@ from .cache import Cache
 from .picture_files import PARTS
 from .pictures import RandomPictures, split_groups
 from .report_files import Case, find_cases, leave_out
+from .tables import read_split
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -68,7 +69,8 @@ def load_reports(
         done: Called with (pictures read, pictures in all).
 
     Raises:
-        InputError: There are no reports, one has no text, or a picture is missing or damaged; the sentence names it.
+        InputError: There are no reports, one has no text, a picture is missing or damaged, or the split is none; the
+            sentence names it.
     """
     if config.validation + config.test >= 1:
         raise InputError("data.validation and data.test together leave nothing to train on; lower them.")
@@ -77,14 +79,26 @@ def load_reports(
     cases, pictures = _prepared(config, cases, size, skipped, done)
     if not cases:
         raise InputError("No picture with a report is left; correct data.root, data.reports or data.only.")
+    place = _places(config, cases)
+    parts = {part: np.flatnonzero([place[case.group] == part for case in cases]) for part in PARTS}
+    return ReportData(cases, pictures, parts, skipped)
+
+
+def _places(config: ReportDataConfig, cases: list[Case]) -> dict[str, str]:
+    """Part of every patient: what the table says, then what the split file says, then by draw."""
     place: dict[str, str] = {}
     for case in cases:
         if case.part is not None and place.setdefault(case.group, case.part) != case.part:
             raise InputError(f'The table puts "{case.group}" into {place[case.group]} and {case.part}; choose one.')
     free = [case.group for case in cases if case.group not in place]
-    place |= split_groups(free, np.zeros((len(free), 0)), config.validation, config.test, config.split_seed)
-    parts = {part: np.flatnonzero([place[case.group] == part for case in cases]) for part in PARTS}
-    return ReportData(cases, pictures, parts, skipped)
+    if config.split_file is None:
+        groups = split_groups(free, np.zeros((len(free), 0)), config.validation, config.test, config.split_seed)
+        return place | groups
+    named = {group: part for part, groups in read_split(config.split_file).items() for group in groups}
+    unnamed = sorted(set(free) - set(named))
+    if unnamed:
+        raise InputError(f'"{config.split_file.name}" says nothing of "{unnamed[0]}"; add it to one of the parts.')
+    return place | {group: named[group] for group in free}
 
 
 def _prepared(
