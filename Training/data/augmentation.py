@@ -164,7 +164,7 @@ class Intensity:
         """Change a window (channels, ...) in network units, where air is -1."""
         if not self._transforms:
             return window
-        state = np.random.RandomState(int(rng.integers(2**31)))
+        state = np.random.RandomState(rng.bit_generator)  # what MONAI draws from, without a seed of its own
         changed = window + 1  # multiplicative changes need 0 where there is no signal
         with _plain_tensors():
             for transform in self._transforms:
