@@ -2,9 +2,9 @@
 
 Both see a report as its feature vector (`MRITranslateLib.text`). The generator is that of conditional GANs (Miyato &
 Koyama, ICLR 2018): residual blocks that double the size, each normalised with scales and shifts that the condition
-gives; up-sampling is resize + convolution. The discriminator gives two logits: is the picture real, and does it show
-what the report says. The second is a projection of the picture's features onto the report's, trained matching-aware
-(Reed et al., ICML 2016).
+gives; up-sampling is a bilinear resize, then a convolution, since nearest neighbours leave the edges of blocks for
+long. The discriminator gives two logits: is the picture real, and does it show what the report says. The second is a
+projection of the picture's features onto the report's, trained matching-aware (Reed et al., ICML 2016).
 """
 
 from itertools import pairwise
@@ -159,7 +159,7 @@ class _UpBlock(nn.Module):
             [nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1)]
         )
         self.skip = nn.Conv2d(before, after, 1)
-        self.activation, self.up = nn.ReLU(), nn.Upsample(scale_factor=2)
+        self.activation, self.up = nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear")
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         y = self.up(self.activation(self.norms[0](x, condition)))
