@@ -80,9 +80,10 @@ def read_sheet(file: Path) -> Samples:
     if facts is None:
         return Samples([""], [""], [[array]], 0)
     (height, width), columns, rows = facts["tile"], facts["columns"], facts["rows"]
+    first, pitch = facts["first"], facts["pitch"]
     tiles = [
         [
-            array[facts["header"] + row * (height + _GAP) :, _GAP + column * (width + _GAP) :][:height, :width]
+            array[first + row * pitch :, _GAP + column * (width + _GAP) :][:height, :width]
             for column in range(len(columns))
         ]
         for row in range(len(rows))
@@ -100,12 +101,14 @@ def _draw(samples: Samples, longest: int) -> tuple[Image.Image, dict[str, object
     across = _GAP + len(samples.columns) * (width + _GAP)
     letter = round(_FONT * max(1.0, across / _READ_AT))
     header = round(1.9 * letter)
-    sheet = Image.new("RGB", (across, header + len(samples.tiles) * (height + _GAP)), _PAPER)
+    strip = round(1.5 * letter) if any(samples.rows) else 0  # for the names, under the rows
+    pitch = height + strip + _GAP
+    sheet = Image.new("RGB", (across, header + len(samples.tiles) * pitch), _PAPER)
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(samples.columns):
         _write(pen, title, (_GAP + column * (width + _GAP) + 2, header / 2), width - 4, letter)
     for row, tiles in enumerate(samples.tiles):
-        top = header + row * (height + _GAP)
+        top = header + row * pitch
         for column, tile in enumerate(tiles):
             left = _GAP + column * (width + _GAP)
             drawn = _image(tile)
@@ -113,10 +116,11 @@ def _draw(samples: Samples, longest: int) -> tuple[Image.Image, dict[str, object
             drawn = drawn.resize(shape, Image.Resampling.BICUBIC)
             sheet.paste(Image.new("RGB", (width, height)), (left, top))
             sheet.paste(drawn, (left + (width - shape[0]) // 2, top + (height - shape[1]) // 2))
-        _write(pen, samples.rows[row], (_GAP + 4, top + height - 0.8 * letter), width - 8, letter)
+        _write(pen, samples.rows[row], (_GAP + 2, top + height + strip / 2), across, letter)
     facts = {
         "tile": (height, width),
-        "header": header,
+        "first": header,
+        "pitch": pitch,
         "columns": list(samples.columns),
         "rows": list(samples.rows),
         "changing": samples.changing,
@@ -135,4 +139,4 @@ def _write(pen: ImageDraw.ImageDraw, text: str, place: tuple[float, float], widt
         while text and pen.textlength(text + "…", font=font) > width:
             text = text[:-1]
         text += "…"
-    pen.text(place, text, fill=_INK, font=font, anchor="lm", stroke_width=1, stroke_fill=_PAPER)
+    pen.text(place, text, fill=_INK, font=font, anchor="lm")
