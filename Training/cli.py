@@ -53,6 +53,8 @@ def _command(recipe: Recipe) -> Callable[..., None]:
             overrides += ["--output", str(output)]
         settings = load_config(recipe.config, config, overrides)
         module = recipe.load()  # heavy imports only once the configuration is known to be good
+        from .report import write_report
+
         with Bars() as bars:
             run = module.setup(settings, resume=resume or export_only, report=bars.report)
             if not export_only:
@@ -60,6 +62,7 @@ def _command(recipe: Recipe) -> Callable[..., None]:
             if run.session.fabric.is_global_zero:
                 for package in module.export(run, bars.report):
                     bars.say(f"Exported {package}. Add it to the panel: mritranslate models add {package}")
+                write_report(run.session.folder)  # once more, with the scores on the package's card
 
     return train
 

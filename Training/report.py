@@ -4,8 +4,6 @@ One file without scripts or outside parts, made from the run's own files after e
 opened years later. All foreign text is escaped.
 """
 
-import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -13,21 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from MRITranslateLib import __version__
+from MRITranslateLib.card import parse_card
+from MRITranslateLib.errors import PackageError
 
-from .chart import line_chart
 from .evolution import evolution, sample_files
-from .figures import Figure, describe
-from .runlog import Curve, Log, by_member, read_log
+from .figures import describe
+from .reportparts import Pictures, card_table, charts, score_table
+from .runlog import Curve, Log, read_log
 from .samples import save_sheet
 
 _STYLE = Path(__file__).with_name("report.css")
-_MOST_BYTES = 2_100_000
-"""Of all pictures together before they are written as text, which makes them a third larger."""
-_MOST_ROWS, _MOST_ALIGNMENTS = 60, 12
-_WIDEST = 1680
+_MOST_ALIGNMENTS = 12
 _NOTICE = "A research tool, not for diagnosis. Synthetic images look convincing where they are wrong."
 
 
@@ -66,7 +62,7 @@ class _Page:
         self._folder, self._log = folder, log
         self._config = _read_yaml(folder / "config.yaml")
         self._split = _read_yaml(folder / "split.yaml")
-        self._bytes_left = _MOST_BYTES
+        self._inlined = Pictures()
         about = self._config.get("package")
         self._about: dict[str, Any] = about if isinstance(about, dict) else {}
         self._epochs = max((curve.epochs[-1] for curve in self._curves() if curve.epochs), default=0)
@@ -81,6 +77,7 @@ class _Page:
             self._pictures(),
             self._validation(),
             self._losses(),
+            self._packages(),
             self._data(),
             self._settings(),
         )
@@ -152,10 +149,10 @@ class _Page:
         if not files:
             return ""
         epoch, file = list(files.items())[-1]
-        parts = [f"<h2>Samples</h2>\n{self._picture(file, f'After epoch {epoch}.')}"]
+        parts = [f"<h2>Samples</h2>\n{self._inlined.figure(file, f'After epoch {epoch}.')}"]
         if (self._folder / "evolution.png").is_file() and len(files) > 1:
             caption = "How the samples came about. Epochs are chosen evenly in their logarithm."
-            parts.append(f"<h2>Evolution</h2>\n{self._picture(self._folder / 'evolution.png', caption)}")
+            parts.append(f"<h2>Evolution</h2>\n{self._inlined.figure(self._folder / 'evolution.png', caption)}")
         return "".join(parts)
 
     def _validation(self) -> str:
@@ -163,75 +160,35 @@ class _Page:
         scores = {name: curve for name, curve in self._log.get("validation", {}).items() if curve.values}
         if not scores:
             return ""
-        families = by_member(scores)
-        parts = ["<h2>Validation</h2>\n", self._charts(scores, may_be_log=False)]
-        if any(name.rpartition(" ")[2] == "psnr" for name in families):
+        parts = ["<h2>Validation</h2>\n", charts(scores, self._target(), marked=self._best)]
+        if any(name.rpartition(" ")[2] == "psnr" for name in scores):
             parts.append(
                 "<p class=sub>Of the weights as they are exported, on the model's grid, in the truth's foreground; MR "
                 "after one affine fit of the intensities per subject. Thin lines are subjects, the dot is the kept "
                 "epoch. The scores on a package's card are measured on the original grids instead.</p>\n"
             )
-        members = list(dict.fromkeys(member for family in families.values() for member in family))
-        if members:
-            parts.append(self._table(families, members))
-        return "".join(parts)
-
-    def _table(self, families: Mapping[str, Mapping[str, str]], members: Sequence[str]) -> str:
-        scores = self._log["validation"]
-        names = [name for name, family in families.items() if family]
-        figures = {name: describe(name, self._target()) for name in names}
-        epochs = {"Kept": self._best, "Last": max(scores[name].epochs[-1] for name in names)}
-        if epochs["Kept"] in (None, epochs["Last"]):
-            del epochs["Kept"]
-        head = "".join(
-            f'<th class="next" colspan="{len(names)}">{title}, epoch {epoch}</th>' for title, epoch in epochs.items()
-        )
-        units = "".join(
-            f"<th{_next(n)}>{escape(figures[name].heading)} {_arrow(figures[name])}</th>"
-            for _ in epochs
-            for n, name in enumerate(names)
-        )
-
-        def cells(key: Mapping[str, str]) -> str:
-            return "".join(
-                f"<td{_next(n)}>{figures[name].text(scores[key[name]].at(epoch) if name in key else None)}</td>"
-                for epoch in epochs.values()
-                if epoch is not None
-                for n, name in enumerate(names)
-            )
-
-        rows = [f'<tr class="mean"><td>Mean</td>{cells({name: name for name in names})}</tr>\n']
-        for member in members[:_MOST_ROWS]:
-            mine = {name: families[name][member] for name in names if member in families[name]}
-            rows.append(f"<tr><td>{escape(member)}</td>{cells(mine)}</tr>\n")
-        more = len(members) - _MOST_ROWS
-        note = f'<p class="sub">{more} more in log.csv.</p>\n' if more > 0 else ""
-        return (
-            f'<div class="scroll"><table>\n<thead><tr><th rowspan="2"></th>{head}</tr><tr>{units}</tr></thead>\n'
-            f"<tbody>\n{''.join(rows)}</tbody></table></div>\n{note}"
-        )
+        return "".join([*parts, score_table(scores, self._target(), self._best)])
 
     def _losses(self) -> str:
         losses = {name: curve for name, curve in self._log.get("loss", {}).items() if curve.values}
         if not losses:
             return ""
-        return f"<h2>Losses</h2>\n{self._charts(losses, may_be_log=True)}"
+        return f"<h2>Losses</h2>\n{charts(losses, self._target(), may_be_log=True)}"
 
-    def _charts(self, curves: Mapping[str, Curve], may_be_log: bool) -> str:
-        charts = []
-        span = min(curve.epochs[0] for curve in curves.values()), max(curve.epochs[-1] for curve in curves.values())
-        for name, members in by_member(curves).items():
-            figure = describe(name, self._target())
-            scaled = _scaled(curves[name], figure.factor)
-            thin = {member: _scaled(curves[key], figure.factor) for member, key in members.items()}
-            best = None if may_be_log else self._best
-            chart = line_chart(figure.title, scaled, thin, span, best, may_be_log)
-            last = figure.text(curves[name].values[-1])
-            charts.append(
-                f'<figure class="chart"><figcaption><span>{escape(figure.heading)} {_arrow(figure)}</span><b>{last}</b>'
-                f"</figcaption>{chart}</figure>\n"
+    def _packages(self) -> str:
+        """What was exported, with the scores on its card."""
+        parts = []
+        for file in sorted(self._folder.glob("export*/model.json")):
+            try:
+                card = parse_card(_read_text(file), file.parent.name)
+            except PackageError:  # half written, or changed by hand
+                continue
+            parts.append(
+                f"<p><b>{escape(card.title)}</b>, {escape(card.name)} {escape(card.version)}. Add it to the panel: "
+                f"<code>mritranslate models add {escape(str(file.parent))}</code></p>\n"
             )
-        return f'<div class="charts">\n{"".join(charts)}</div>\n'
+            parts.append(card_table(card.scores) if card.scores else "")
+        return "<h2>Exported package</h2>\n" + "".join(parts) if parts else ""
 
     def _data(self) -> str:
         """The split by subject, and how pairs lie on each other."""
@@ -248,7 +205,7 @@ class _Page:
         figures = sorted((self._folder / "alignment").glob("*.png"))
         drawn = []
         for file in figures[:_MOST_ALIGNMENTS]:
-            picture = self._picture(file, file.stem)
+            picture = self._inlined.figure(file, file.stem)
             if not picture:
                 break
             drawn.append(picture)
@@ -282,29 +239,6 @@ class _Page:
         return (
             f'<h2>Configuration</h2>\n<table class="plain"><tbody>\n{table}</tbody></table>\n'
             f"<details><summary>config.yaml</summary>\n<pre>{whole}</pre></details>\n"
-        )
-
-    def _picture(self, file: Path, caption: str) -> str:
-        """A picture as part of the page; nothing where it is damaged or the page would grow too large."""
-        try:
-            with Image.open(file) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, ValueError):
-            return ""
-        if picture.width > _WIDEST:
-            picture = picture.resize((_WIDEST, max(1, round(picture.height * _WIDEST / picture.width))))
-        for quality in (88, 70, 45):
-            stream = io.BytesIO()
-            picture.save(stream, format="JPEG", quality=quality, optimize=True)
-            if stream.tell() <= self._bytes_left:
-                break
-        else:
-            return ""
-        self._bytes_left -= stream.tell()
-        data = base64.b64encode(stream.getvalue()).decode()
-        return (
-            f'<figure class="picture"><img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
-            f'height="{picture.height}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
         )
 
 
@@ -346,16 +280,3 @@ def _length(config: Mapping[str, Any]) -> str:
 
 def _joined(config: Mapping[str, Any], keys: Sequence[str]) -> str:
     return ", ".join(str(config[key]) for key in keys if key in config)
-
-
-def _scaled(curve: Curve, factor: float) -> Curve:
-    return Curve(curve.epochs, [value * factor for value in curve.values])
-
-
-def _next(number: int) -> str:
-    return ' class="next"' if number == 0 else ""
-
-
-def _arrow(figure: Figure) -> str:
-    words = {"higher": "↑", "lower": "↓", "": ""}
-    return f'<span title="{figure.better} is better">{words[figure.better]}</span>' if figure.better else ""

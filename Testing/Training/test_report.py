@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from Testing.MRITranslateLib.packages import tiny_package
 from Training.config.load import load_config
 from Training.config.pix2pix import Pix2PixConfig
 from Training.report import write_report
@@ -147,6 +148,18 @@ def test_the_page_stays_small(run):
     assert (run.path / "report.html").stat().st_size < 3_000_000
     assert 2 <= sum(tag == "img" for tag, _ in parsed.tags) <= 14
     assert "more in the run's folder alignment" in parsed.seen
+
+
+def test_the_exported_package_is_shown_with_its_scores(run):
+    score = {"family": "p<b>", "subjects": ["p1", "p2"], "protocol": "plain; mask", "metrics": {"psnr": 21.23456}}
+    package = tiny_package(run.path / "export", scores=[score], title="Tiny <i>")
+    (run.path / "export-reverse").mkdir()
+    (run.path / "export-reverse" / "model.json").write_text("{")  # being written
+    parsed = page(run)
+    assert f"mritranslate models add {package}" in parsed.seen
+    assert "Tiny <i>" in parsed.seen
+    assert parsed.tables[1] == [["", "psnr"], ["p<b>, 2", "21.23"]]
+    assert "plain; mask" in parsed.seen
 
 
 def test_waiting_for_data_is_pointed_at(run):
