@@ -64,7 +64,7 @@ def test_deep_supervision_works_on_volumes(config_file):
         "network: {name: attention_unet, parameters: {channels: [8, 8, 8], norm: none, output: linear, scales: 2}}"
     )
     config_file.write_text("\n".join(kept))
-    few = ["--epochs", "20", "--learning_rate", "0.01", "--validate_every", "20"]
+    few = ["--epochs", "20", "--learning_rate", "0.01", "--validate_every", "20", "--seed", "2"]
     run = setup(load_config(AttentionUNetConfig, config_file, [*VOLUMES, *few]))
     assert error(run) > 1.1
     fit(run)
