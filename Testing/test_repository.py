@@ -65,7 +65,13 @@ def test_no_path_of_a_developers_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "forbidden", [r"pickle\.loads?\(", r"(?<!safetensors\.)torch\.load\((?!.*weights_only=True)", r"shell=True", r"trust_remote_code=True"]
+    "forbidden",
+    [
+        r"pickle\.loads?\(",
+        r"(?<!safetensors\.)torch\.load\((?!.*weights_only=True)",
+        r"shell=True",
+        r"trust_remote_code=True",
+    ],
 )
 def test_nothing_runs_foreign_code(forbidden: str) -> None:
     pattern = re.compile(forbidden)
