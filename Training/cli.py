@@ -37,7 +37,7 @@ def _command(recipe: Recipe) -> Callable[..., None]:
     def train(
         context: typer.Context,
         config: Annotated[Path, typer.Option(help=f"YAML file, such as Training/configs/{recipe.example}.")],
-        data: Annotated[Path | None, typer.Option(help="Folder of the data (data.root).")] = None,
+        data: Annotated[Path | None, typer.Option(help=f"Folder of the data ({recipe.data}.root).")] = None,
         output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on from the last checkpoint in the run's folder.")
@@ -48,7 +48,7 @@ def _command(recipe: Recipe) -> Callable[..., None]:
     ) -> None:
         overrides = list(context.args)
         if data is not None:
-            overrides += ["--data.root", str(data)]
+            overrides += [f"--{recipe.data}.root", str(data)]
         if output is not None:
             overrides += ["--output", str(output)]
         settings = load_config(recipe.config, config, overrides)

@@ -31,6 +31,11 @@ class Recipe:
     summary: str
     example: str
 
+    @property
+    def data(self) -> str:
+        """The section of the configuration that says where the data are."""
+        return "pictures" if "pictures" in self.config.model_fields else "data"
+
     def load(self) -> Any:
         """Import the recipe's module."""
         return import_module(f".{self.module}", __package__)

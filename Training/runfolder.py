@@ -48,6 +48,7 @@ class RunFolder:
             raise InputError(
                 f'The folder "{self.path}" cannot be made ({error.strerror}); choose another --output.'
             ) from None
+        self._resume = resume
         self._board: SummaryWriter | None = None
         self._begins: int | None = None
 
@@ -57,8 +58,18 @@ class RunFolder:
         self.save_text("config.yaml", _first_line(config) + text)
 
     def save_split(self, parts: Mapping[str, Iterable[str]]) -> None:
-        """Write split.yaml: which subjects were trained on, chose the best weights, and give the card's scores."""
+        """Write split.yaml: which subjects were trained on, chose the best weights, and give the card's scores.
+
+        Raises:
+            InputError: The run that goes on was dealt other subjects; then it would test on whom it has trained on.
+        """
         text = yaml.safe_dump({part: list(subjects) for part, subjects in parts.items()}, sort_keys=False)
+        before = self.path / "split.yaml"
+        if self._resume and self.checkpoint.exists() and before.is_file() and before.read_text("utf-8") != text:
+            raise InputError(
+                f'The subjects are not those that the run in "{self.path}" began with; restore its data, or begin '
+                "another run with another --output."
+            )
         self._replace("split.yaml", lambda file: file.write_text(text, encoding="utf-8"))
 
     def save_text(self, name: str, text: str) -> None:

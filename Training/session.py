@@ -232,7 +232,7 @@ class Session:
             generator=torch.Generator(),  # else beginning to load, as resuming does, would draw from the global numbers
         )
         for network in self._networks.values():
-            network.train()
+            _learn(network)
         self._clock.start(self.step)
         iterator = iter(loader)
         while self.step < self.steps and not self.stopped_early:
@@ -297,10 +297,7 @@ class Session:
         rose = False
         if self.fabric.is_global_zero:
             clock = self._clock.figures(self.step, self.config.batch_size)
-            was_training = {name: network.training for name, network in self._networks.items()}
             found = validate()
-            for name, network in self._networks.items():
-                network.train(was_training[name])
             report("Validated", self.step, self.steps, found.scores)
             rose = found.better > self.best or math.isinf(found.better)
             if rose:
@@ -404,6 +401,14 @@ def _make_fabric(config: RunConfig) -> Fabric:
     except (ValueError, RuntimeError, TypeError) as error:
         first = " ".join(str(error).split())
         raise InputError(f"This machine cannot train as accelerator, devices and precision say: {first}") from None
+
+
+def _learn(network: nn.Module) -> None:
+    """Training mode; but frozen batch normalisations keep their running statistics as well."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and not module.weight.requires_grad:
+            module.eval()
 
 
 def _to(batch: Any, device: torch.device) -> Any:

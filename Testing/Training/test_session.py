@@ -163,6 +163,30 @@ def test_frozen_layers_stay_and_the_rest_learns():
         freeze(network, ["encoder"])
 
 
+def test_frozen_batch_statistics_stay_too(tmp_path):
+    made = session(tmp_path / "run")[0]
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    freeze(network, ["0"])
+    made.add("normalised", network)
+    for x, _ in made.batches(Line()):
+        made.update("normalised", network(x).square().mean())
+        made.end_step({})
+        break
+    assert network[0].running_mean.equal(torch.zeros(3))
+    assert not network[1].running_mean.equal(torch.zeros(3))
+
+
+def test_a_run_that_goes_on_refuses_other_subjects(tmp_path):
+    made, network = session(tmp_path / "run")
+    made.folder.save_split({"train": ["a"], "test": ["b"]})
+    fit(made, network)
+    again, _ = session(tmp_path / "run", resume=True)
+    again.folder.save_split({"train": ["a"], "test": ["b"]})
+    with pytest.raises(InputError, match="not those that the run"):
+        again.folder.save_split({"train": ["a", "b"], "test": []})
+    assert "- b" in (tmp_path / "run" / "split.yaml").read_text()
+
+
 def test_a_machine_without_the_accelerator_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot train as accelerator"):
         session(tmp_path / "run", accelerator="abacus")

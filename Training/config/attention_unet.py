@@ -18,7 +18,7 @@ class RegressionLossConfig(Part):
 
 
 class AttentionUNetConfig(TranslationConfig):
-    """Supervised regression with attention gates; `network.parameters.scales` above 1 supervises coarser outputs too."""
+    """Supervised regression with attention gates; with `network.parameters.scales` above 1 at coarser outputs too."""
 
     loss: RegressionLossConfig = Field(
         default_factory=lambda: RegressionLossConfig.model_validate({}), description="loss weights"
