@@ -7,7 +7,9 @@ was killed goes on as if nothing had happened: bit for bit on a CPU.
 
 import logging
 import math
+import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -37,6 +39,7 @@ Report = Callable[[str, int, int, dict[str, float]], None]
 States = dict[str, dict[str, torch.Tensor]]
 _Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 _REPORT_EVERY = 10
+_FORKS = sys.platform == "linux"
 
 
 def silent(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
@@ -94,6 +97,9 @@ class Session:
         if self.fabric.is_global_zero:
             self.folder.save_config(config)
         self.fabric.seed_everything(config.seed, verbose=False)
+        # On a CPU half the bits favour the plain layout, above all where instances are normalised.
+        plain = self.fabric.device.type == "cpu" and config.precision != "32-true"
+        self._layout = torch.contiguous_format if plain else torch.channels_last
         self.step, self.best = 0, -math.inf
         self._validations_since_best = 0
         self._networks: dict[str, nn.Module] = {}
@@ -150,7 +156,7 @@ class Session:
         flat = all(parameter.dim() < 5 for parameter in network.parameters())
         network.to(self.fabric.device)
         if flat:  # volumes lose by it
-            network.to(memory_format=torch.channels_last)
+            network.to(memory_format=self._layout)
         if averaged:
             self._averaged[name] = AveragedModel(network, multi_avg_fn=moving_average(self.config.ema))
             self._averaged[name].requires_grad_(False)
@@ -223,12 +229,13 @@ class Session:
         config, world = self.config, self.fabric.world_size
         first = self.step * config.batch_size + self.fabric.global_rank
         mine = Subset(samples, range(first, self.steps * config.batch_size, world))
-        on_gpu = self.fabric.device.type == "cuda"
+        workers = _workers(self.fabric.device)
         loader = DataLoader(
             mine,
             config.batch_size // world,
-            num_workers=min(8, os.cpu_count() or 1) if on_gpu else 0,
-            pin_memory=on_gpu,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers and _FORKS else None,
+            pin_memory=self.fabric.device.type == "cuda",
             generator=torch.Generator(),  # else beginning to load, as resuming does, would draw from the global numbers
         )
         for network in self._networks.values():
@@ -239,7 +246,7 @@ class Session:
             with self._clock.waiting():
                 batch = next(iterator)
             self._set_learning_rates()
-            yield _to(batch, self.fabric.device)
+            yield _to(batch, self.fabric.device, self._layout)
         self.fabric.barrier()
 
     def update(self, name: str, loss: torch.Tensor) -> None:
@@ -411,14 +418,31 @@ def _learn(network: nn.Module) -> None:
             module.eval()
 
 
-def _to(batch: Any, device: torch.device) -> Any:
-    """Tensors of a batch to the device, pictures in channels_last."""
+def _workers(device: torch.device) -> int:
+    """Processes that prepare samples ahead of the steps: on a CPU one, where forks share the data's memory."""
+    cores = os.cpu_count() or 1
+    return min(8, cores) if device.type != "cpu" else int(cores > 1 and _FORKS)
+
+
+def _loaders(on_gpu: bool) -> int:
+    """Processes that make the samples while the step is computed; one is enough for a CPU.
+
+    Only where they are forked: elsewhere each would be given a copy of all prepared volumes.
+    """
+    if not sys.platform.startswith("linux"):
+        return 0
+    cores = os.cpu_count() or 1
+    return min(8, cores) if on_gpu else min(1, cores - 1)
+
+
+def _to(batch: Any, device: torch.device, layout: torch.memory_format) -> Any:
+    """Tensors of a batch to the device, pictures in a memory layout."""
     if isinstance(batch, torch.Tensor):
-        layout = torch.channels_last if batch.dim() == 4 else torch.preserve_format
-        return batch.to(device, non_blocking=True, memory_format=layout)
+        kept = layout if batch.dim() == 4 else torch.preserve_format
+        return batch.to(device, non_blocking=True, memory_format=kept)
     if isinstance(batch, Mapping):
-        return {key: _to(value, device) for key, value in batch.items()}
-    return [_to(value, device) for value in batch] if isinstance(batch, list | tuple) else batch
+        return {key: _to(value, device, layout) for key, value in batch.items()}
+    return [_to(value, device, layout) for value in batch] if isinstance(batch, list | tuple) else batch
 
 
 class _Clock:
