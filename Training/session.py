@@ -7,7 +7,6 @@ was killed goes on as if nothing had happened: bit for bit on a CPU.
 
 import logging
 import math
-import multiprocessing
 import os
 import sys
 import time
