@@ -33,7 +33,7 @@ def file(config_file):
 
 
 def test_it_learns_and_the_export_answers_as_the_trainer_did(file):
-    run = setup(load_config(AttentionUNetConfig, file, ["--epochs", "30", "--validate_every", "30"]))
+    run = setup(load_config(AttentionUNetConfig, file, ["--epochs", "60", "--validate_every", "60"]))
 
     def error() -> float:
         network = run.session.exportable("generator")
@@ -77,6 +77,7 @@ def test_scales_give_outputs_of_halving_size():
 
 
 def test_another_network_is_refused(file):
-    config = load_config(AttentionUNetConfig, file, ["--network", "{name: pix2pix_unet, parameters: {in_channels: 3}}"])
+    other = "{name: pix2pix_unet, parameters: {in_channels: 3, channels: [8, 8]}}"
+    config = load_config(AttentionUNetConfig, file, ["--network", other])
     with pytest.raises(InputError, match=r"is an attention_unet"):
         setup(config)
