@@ -423,17 +423,6 @@ def _workers(device: torch.device) -> int:
     return min(8, cores) if device.type != "cpu" else int(cores > 1 and _FORKS)
 
 
-def _loaders(on_gpu: bool) -> int:
-    """Processes that make the samples while the step is computed; one is enough for a CPU.
-
-    Only where they are forked: elsewhere each would be given a copy of all prepared volumes.
-    """
-    if not sys.platform.startswith("linux"):
-        return 0
-    cores = os.cpu_count() or 1
-    return min(8, cores) if on_gpu else min(1, cores - 1)
-
-
 def _to(batch: Any, device: torch.device, layout: torch.memory_format) -> Any:
     """Tensors of a batch to the device, pictures in a memory layout."""
     if isinstance(batch, torch.Tensor):
