@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,10 +24,12 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from MRITranslateLib.errors import InputError
 
+from .clock import Clock
 from .config.run import RunConfig
 from .report import write_report
 from .runfolder import RunFolder
 from .samples import Samples
+from .schedule import learning_rate, moving_average
 
 for _library in ("lightning.fabric", "lightning.pytorch"):  # every process would tell its number
     logging.getLogger(_library).setLevel(logging.WARNING)
@@ -36,7 +37,6 @@ for _library in ("lightning.fabric", "lightning.pytorch"):  # every process woul
 Report = Callable[[str, int, int, dict[str, float]], None]
 """Called with (stage, done, total, figures)."""
 States = dict[str, dict[str, torch.Tensor]]
-_Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 _REPORT_EVERY = 10
 _FORKS = sys.platform == "linux"
 
@@ -109,7 +109,7 @@ class Session:
         self._unchecked: list[tuple[int, torch.Tensor]] = []
         self._sums: dict[str, torch.Tensor] = {}
         self._summed = 0
-        self._clock = _Clock()
+        self._clock = Clock()
 
     @property
     def steps(self) -> int:
@@ -368,30 +368,6 @@ class Session:
         self._unchecked.clear()
 
 
-def learning_rate(config: RunConfig, step: int) -> float:
-    """Linear warm-up, then the schedule: a cosine down to 1 %, linear to 0 over the second half, or constant."""
-    done = step / (config.epochs * config.steps_per_epoch)
-    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
-    if config.schedule == "cosine":
-        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
-    elif config.schedule == "linear":
-        fall = min(1.0, 2 * (1 - done))
-    else:
-        fall = 1.0
-    return config.learning_rate * warm * fall
-
-
-def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, torch.Tensor | int], None]:
-    """Exponential moving average whose decay warms up, so that a short run is not held back by its first weights."""
-
-    @torch.no_grad()
-    def update(averaged: _Tensors, current: _Tensors, count: torch.Tensor | int) -> None:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1 - now)
-
-    return update
-
-
 def _make_fabric(config: RunConfig) -> Fabric:
     """Fabric on this machine, or on the processes that torchrun, `fabric run` or SLURM have started."""
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
@@ -431,40 +407,3 @@ def _to(batch: Any, device: torch.device, layout: torch.memory_format) -> Any:
     if isinstance(batch, Mapping):
         return {key: _to(value, device, layout) for key, value in batch.items()}
     return [_to(value, device, layout) for value in batch] if isinstance(batch, list | tuple) else batch
-
-
-class _Clock:
-    """Speed and the share of it that was spent waiting for data."""
-
-    def __init__(self) -> None:
-        self.start(0)
-
-    def start(self, step: int) -> None:
-        self._first, self._since, self.seconds_waited = step, time.monotonic(), 0.0
-
-    def waiting(self) -> "_Wait":
-        return _Wait(self)
-
-    def waited(self, seconds: float) -> None:
-        self.seconds_waited += seconds
-
-    def left(self, step: int, steps: int) -> float:
-        return (time.monotonic() - self._since) / max(1, step - self._first) * (steps - step)
-
-    def figures(self, step: int, batch_size: int) -> dict[str, float]:
-        seconds = time.monotonic() - self._since
-        return {
-            "images per second": (step - self._first) * batch_size / seconds,
-            "share of waiting for data": self.seconds_waited / seconds,
-        }
-
-
-class _Wait:
-    def __init__(self, clock: _Clock) -> None:
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *details: object) -> None:
-        self._clock.waited(time.monotonic() - self._since)

@@ -15,7 +15,7 @@ from MRITranslateLib.preparation import Preparation
 from Training.config.load import load_config
 from Training.config.pix2pix import Pix2PixConfig
 from Training.pix2pix import export, fit, setup
-from Training.session import learning_rate
+from Training.schedule import learning_rate
 from Training.validation import translate_prepared
 
 

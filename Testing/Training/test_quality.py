@@ -118,7 +118,7 @@ def test_figures_are_the_same_every_time_and_say_what_they_are():
 def test_features_do_not_depend_on_the_batch_and_come_from_a_named_classifier_if_there_is_one(tmp_path):
     pictures = heads(np.random.default_rng(6), 40)
     for network, count in (
-        (feature_network(), 320),
+        (feature_network(), 1280),
         (feature_network(str(tiny_package(tmp_path / "c", task="classification"))), 8),
     ):
         features = network(pictures)

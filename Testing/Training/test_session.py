@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 from MRITranslateLib.errors import InputError
 from Training.config.run import RunConfig
 from Training.finetune import freeze
-from Training.session import Session, Validation, learning_rate
+from Training.schedule import learning_rate
+from Training.session import Session, Validation
 
 COMMAND = [sys.executable, "-m", "Training.cli", "pix2pix", "--loss.adversarial_from_epoch", "0"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
