@@ -1,11 +1,11 @@
-"""`python -m Testing.benchmarks translate`: figures that a command printed, with the machine they were measured on."""
+"""`python -m Testing.benchmarks translate|train`: figures that a command printed, and the machine they are of."""
 
 import argparse
 import sys
 
 from MRITranslateLib.errors import InputError
 
-from . import translate
+from . import train, translate
 
 
 def main() -> int:
@@ -13,8 +13,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m Testing.benchmarks", description=__doc__)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     translate.add_arguments(benchmarks.add_parser("translate", help=translate.HELP, description=translate.__doc__))
+    train.add_arguments(benchmarks.add_parser("train", help=train.HELP, description=train.__doc__))
+    options = parser.parse_args()
     try:
-        return translate.main(parser.parse_args())
+        return {"translate": translate, "train": train}[options.benchmark].main(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,12 +1,9 @@
 """One side of the translation benchmark, in a process of its own: either the whole translation or the bare network.
 
-Started by `translate.py`. Every line on standard input is one repetition; every answer is one line of JSON.
+Started by `translate.py`.
 """
 
-import json
-import resource
 import sys
-import time
 from collections.abc import Callable
 
 import SimpleITK as sitk
@@ -15,6 +12,8 @@ import torch
 from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.preparation import Preparation
 from MRITranslateLib.translate import translate
+
+from .sides import Turns
 
 
 def whole(image: sitk.Image, package: Package, device: str) -> Callable[[], int]:
@@ -45,32 +44,19 @@ def bare(image: sitk.Image, package: Package, device: str, batch: int) -> Callab
         with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=device != "cpu"):
             for part in slices:
                 network(part)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
         return batch
 
     return repeat
-
-
-def peak_bytes() -> int:
-    """The largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(side: str, volume: str, model: str, device: str, threads: int, batch: int) -> None:
     torch.set_num_threads(threads)
     image = sitk.ReadImage(volume)
     package = load_package(model)
-    before = peak_bytes()
+    turns = Turns(device)
     repeat = whole(image, package, device) if side == "whole" else bare(image, package, device, batch)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        size = repeat()
-        seconds = time.perf_counter() - started
-        gpu = torch.cuda.max_memory_allocated() if device.startswith("cuda") else 0
-        answer = {"seconds": seconds, "batch": size, "peak": peak_bytes(), "peak_before": before, "peak_gpu": gpu}
-        print(json.dumps(answer), flush=True)
+    while turns.wait():
+        turns.tell(batch=repeat())
 
 
 if __name__ == "__main__":
