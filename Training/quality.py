@@ -27,6 +27,8 @@ _SPLITS = 50
 """Random halves over which the figures are averaged."""
 _THUMBNAIL = 32
 """Rows and columns at which pictures are compared with the training pictures."""
+_PARTS = 4
+"""Rows and columns of parts of a picture over which the maps of the random network are averaged."""
 _FEWEST = 4
 """Real pictures without which there are no two halves to compare."""
 
@@ -39,11 +41,15 @@ class FeatureNetwork:
         name: Says which network it is; belongs to every figure that was measured with it.
         size: Rows and columns that it sees; pictures of another size are resampled.
         network: (N, 1, size, size) in [-1, 1] to (N, features).
+        positions: Features that belong to one map, if features are to have mean 0 and, on average over a map, variance
+            1 over the training pictures: those of random weights, since nothing says which of them matter. 0 leaves
+            them as they are.
     """
 
     name: str
     size: int
     network: Callable[[torch.Tensor], torch.Tensor]
+    positions: int = 0
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
         """Features of pictures (n, rows, columns) in [-1, 1]: float64 (n, features). Memory is that of 32 pictures."""
@@ -66,7 +72,8 @@ def feature_network(package: str | None = None) -> FeatureNetwork:
         InputError: There is no such package, or it is no classifier.
     """
     if package is None:
-        return FeatureNetwork("random convolutional network (weights of seed 0, 320 features)", 128, _RandomNetwork())
+        name = "random convolutional network (weights of seed 0, 1280 features, scaled on the training pictures)"
+        return FeatureNetwork(name, 128, _RandomNetwork(), _PARTS**2)
     loaded = load_package(package)
     if loaded.card.task != "classification":
         raise InputError(f'"{package}" is no classifier, so it has no features to measure by; name one that is.')
@@ -97,7 +104,13 @@ class Quality:
                 f"{len(held_back)} pictures are held back, too few to compare with; hold back at least {_FEWEST}."
             )
         self._network, self._seed = network, seed
-        self._real = network(held_back)
+        self._mean, self._deviation = np.zeros(1), np.ones(1)
+        if network.positions:
+            features = network(train)
+            # One scale for a whole map: in a corner that is black in every training picture the deviation is 0.
+            variance = features.var(0).reshape(-1, network.positions).mean(1) + np.finfo(float).tiny
+            self._mean, self._deviation = features.mean(0), np.sqrt(variance).repeat(network.positions)
+        self._real = self._features(held_back)
         self._train = _thumbnails(np.concatenate([train, train[:, :, ::-1]]))
         self._half = len(held_back) // 2
         halves = [np.split(order[: 2 * self._half], 2) for order in self._orders(len(held_back))]
@@ -133,7 +146,7 @@ class Quality:
         """
         if len(pictures) < self.count:
             raise InputError(f"{len(pictures)} generated pictures are too few; generate at least {self.count}.")
-        features = self._network(pictures)
+        features = self._features(pictures)
         draws = [features[order[: self._half]] for order in self._orders(len(pictures))]
         found = _distances(list(zip(self._halves, draws, strict=True)))
         distance = nearest(_thumbnails(pictures), self._train)[1]
@@ -150,6 +163,9 @@ class Quality:
             "real_nearest_train": float(np.median(self._nearest)),
             "copies": float((distance < self._nearest.min()).mean()),
         }
+
+    def _features(self, pictures: np.ndarray) -> np.ndarray:
+        return (self._network(pictures) - self._mean) / self._deviation
 
     def _orders(self, count: int) -> list[np.ndarray]:
         rng = np.random.default_rng((self._seed, count))
@@ -225,11 +241,10 @@ def _resample(batch: torch.Tensor, size: int) -> torch.Tensor:
 
 
 class _RandomNetwork(nn.Module):
-    """Strided convolutions of fixed random weights; the maps of every layer, averaged over quarters of the picture.
+    """Strided convolutions of fixed random weights; the maps of every layer, averaged over 4 x 4 parts of the picture.
 
     Half of the filters have a sum of zero: they answer to edges and texture, which the brightness in the other half's
-    answers would drown, since most of a medical picture is black. Features are of the size of 1, where a cubic kernel
-    compares more than means.
+    answers would drown, since most of a medical picture is black.
     """
 
     def __init__(self, seed: int = 0, width: int = 16, layers: int = 5) -> None:
@@ -247,5 +262,5 @@ class _RandomNetwork(nn.Module):
         features = []
         for layer in self.layers:
             x = nn.functional.leaky_relu(layer(x), 0.2)
-            features.append(nn.functional.adaptive_avg_pool2d(x, 2).flatten(1))
-        return 4 * torch.cat(features, 1)
+            features.append(nn.functional.adaptive_avg_pool2d(x, _PARTS).flatten(1))
+        return torch.cat(features, 1)
