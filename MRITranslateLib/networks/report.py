@@ -27,8 +27,9 @@ class TextCondition(nn.Module):
     """A report's features, standardised by those of the training reports, as a short vector: (N, features) to
     (N, width).
 
-    The features of a language model hardly differ between reports against what they have in common; the mean and the
-    deviation are part of the state, so that a stored network needs nothing else.
+    The features of a language model hardly differ between reports against what they have in common, so that is taken
+    out; then every report's vector is brought to one length, so that an unusual report is no stronger a condition than
+    another. The mean and the deviation are part of the state, so that a stored network needs nothing else.
     """
 
     mean: torch.Tensor
@@ -46,7 +47,8 @@ class TextCondition(nn.Module):
         self.deviation.copy_(features.std(0, correction=0).clamp_min(1e-3))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.project((features - self.mean) / self.deviation)
+        standard = (features - self.mean) / self.deviation
+        return self.project(standard * (standard.square().mean(1, keepdim=True) + 1e-6).rsqrt())
 
 
 class ReportGenerator(nn.Module):
