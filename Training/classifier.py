@@ -110,7 +110,7 @@ def export(run: Run, report: Report = silent) -> list[Path]:
         score = _score(run, load_package(folder).classifier(), part)
         write(folder, card.model_copy(update={"scores": [score]}), weights)
         report("Measuring the exported classifier", 1, 1, {})
-    return [folder]
+    return [folder.resolve()]
 
 
 def validate(run: Run) -> Validation:

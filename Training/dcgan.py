@@ -143,7 +143,7 @@ def export(run: Run, report: Report = silent) -> list[Path]:
         )
         write(folder, card.model_copy(update={"scores": [score]}), weights)
     report("Measuring the exported pictures", 1, 1, {})
-    return [folder]
+    return [folder.resolve()]
 
 
 def validate(run: Run) -> Validation:
