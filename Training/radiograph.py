@@ -138,7 +138,8 @@ def draft_card(config: ReportGANConfig, data: ReportData, found: FoundEncoder) -
     sentence = (
         f"{loss.adversarial:g} realism + {loss.match:g} match (binary cross-entropy on logits, matching-aware) + "
         f"{loss.l1:g} L1"
-        + (f" + {loss.perceptual:g} perceptual ({loss.perceptual_package})" if loss.perceptual else "")
+        + (f" + {loss.perceptual:g} perceptual ({Path(str(loss.perceptual_package)).name})" if loss.perceptual else "")
+        + (f", gradient penalty R1 {loss.r1:g}" if loss.r1 else "")
     )
     training = training_card(
         about, split["train"], split["validation"], f"{sentence}; differentiable augmentation: {changes or 'none'}"

@@ -9,6 +9,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
 from MRITranslateLib.text import load_text_encoder
 from Testing.MRITranslateLib.checkpoints import tiny_bert
+from Testing.MRITranslateLib.packages import tiny_package
 from Testing.Training.xrays import write_xrays
 from Training.config.load import load_config
 from Training.config.report_gan import ReportGANConfig
@@ -167,11 +168,15 @@ def test_the_text_reaches_the_picture_and_the_match(config_file):
     assert verdicts[0][0, 1] != verdicts[1][0, 1]
 
 
-def test_every_loss_takes_part(config_file):
-    run = setup(load(config_file, "--loss.r1", "1", "--epochs", "1", "--steps_per_epoch", "2"))
+def test_every_loss_takes_part(config_file, tmp_path):
+    classifier = tiny_package(tmp_path / "classes", task="classification")
+    perceptual = ("--loss.perceptual", "1", "--loss.perceptual_package", str(classifier))
+    feature = ("--quality.feature_package", str(classifier))
+    run = setup(load(config_file, *perceptual, *feature, "--loss.r1", "1", "--epochs", "1", "--steps_per_epoch", "2"))
     fit(run)
+    assert "1 perceptual" in run.card.training.loss
     log = (run.session.folder.path / "log.csv").read_text()
-    for name in ("l1", "generator match", "discriminator match", "kid", "share of waiting"):
+    for name in ("l1", "perceptual", "generator match", "discriminator match", "kid", "share of waiting"):
         assert name in log
     assert (run.session.folder.path / "samples" / "epoch-0001.png").is_file()
 
