@@ -155,7 +155,7 @@ def test_readme_commands_exist() -> None:
                 [sys.executable, "-m", *command, "--help"],
                 cwd=ROOT,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 env=wide,
                 timeout=120,
             )

@@ -127,7 +127,7 @@ def test_the_page_stands_alone_and_foreign_text_cannot_act(run):
         assert not any(name.startswith("on") for name in attributes), tag
         assert "href" not in attributes
         assert attributes.get("src", "data:image/jpeg;base64,").startswith("data:image/jpeg;base64,")
-    text = (run.path / "report.html").read_text()
+    text = (run.path / "report.html").read_text("utf-8")
     assert not re.search(r"https?:|url\(|@import", text)
     assert "<script" not in text
     assert HOSTILE in parsed.seen
@@ -209,5 +209,5 @@ def test_a_run_without_pictures_or_with_damaged_files_has_its_report(tmp_path, c
 def test_the_style_is_installed_with_the_software():
     import tomllib
 
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
     assert "report.css" in project["tool"]["setuptools"]["package-data"]["Training"]
