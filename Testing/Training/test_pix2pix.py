@@ -158,12 +158,12 @@ def test_the_learning_rate_warms_up_and_falls(config_file):
 
 def test_the_command_trains_exports_and_says_how_to_go_on(config_file, tmp_path):
     command = [sys.executable, "-m", "Training.cli", "pix2pix", "--config", str(config_file), "--epochs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240)
     assert done.returncode == 0, done.stderr
     assert "mritranslate models add" in done.stderr
     package = mt.load_package(tmp_path / "run" / "export")
     assert not package.has_discriminator  # it joins after the first epoch, so it is untrained and stays out
-    wrong = subprocess.run([*command, "--epoch", "2"], capture_output=True, text=True, timeout=240)
+    wrong = subprocess.run([*command, "--epoch", "2"], capture_output=True, encoding="utf-8", timeout=240)
     assert wrong.returncode == 2
     assert 'did you mean "epochs"' in wrong.stderr
     assert "Traceback" not in wrong.stderr

@@ -114,7 +114,7 @@ def test_an_error_of_another_process_is_told_only_if_the_run_goes_on(monkeypatch
 def test_two_processes_tell_everything_once(config_file, tmp_path):
     command = [sys.executable, "-m", "Training.cli", "pix2pix", "--config", str(config_file), "--devices", "2"]
     wrong = ["--learning_rate", "1e30", "--gradient_clip", "1e30", "--output", str(tmp_path / "wrong")]
-    done = subprocess.run([*command, *wrong], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, *wrong], capture_output=True, encoding="utf-8", timeout=240)
     assert done.returncode == 2
     assert done.stderr.count("Error: The loss became nan") == 1, done.stderr
     assert done.stderr.count("Preparing data 2/2") <= 1

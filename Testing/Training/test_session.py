@@ -147,7 +147,9 @@ except Exception as error:
     assert not list(made.folder.path.glob("*.writing"))
     print(type(error).__name__, error)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", env=ENVIRONMENT, timeout=120
+    )
     assert done.stdout.startswith('InputError "checkpoint.ckpt" of the run cannot be written'), (
         done.stdout + done.stderr
     )
@@ -234,7 +236,7 @@ def test_two_processes_follow_the_curve_of_one(config_file, tmp_path, launcher):
         command = [*start, *COMMAND[1:], *together]
     else:
         command = [*COMMAND, *together, *launcher]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("Exported") == 1
     one, two = _losses(alone), _losses(tmp_path / "together")
