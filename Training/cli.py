@@ -18,7 +18,7 @@ from .recipes import RECIPES, Recipe
 _OTHERS_WAIT = 20.0
 """Seconds that a process other than the first waits for its end before it tells its error."""
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()

@@ -85,7 +85,8 @@ class Session:
         if config.threads:
             torch.set_num_threads(config.threads)
         self.fabric = _make_fabric(config)
-        self.fabric.launch()
+        if "LT_CLI_USED" not in os.environ:  # `fabric run` has started the processes
+            self.fabric.launch()
         if config.batch_size % self.fabric.world_size:
             raise InputError(
                 f"batch_size {config.batch_size} cannot be shared by {self.fabric.world_size} processes; "

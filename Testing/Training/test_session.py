@@ -223,7 +223,7 @@ def _losses(folder: Path) -> dict[tuple[str, str], float]:
     return {(row["step"], row["figure"]): float(row["value"]) for row in rows if row["figure"] in chosen}
 
 
-@pytest.mark.parametrize("launcher", [["--devices", "2"], "torchrun"])
+@pytest.mark.parametrize("launcher", ["devices", "torchrun", "fabric run"])
 def test_two_processes_follow_the_curve_of_one(config_file, tmp_path, launcher):
     alone = tmp_path / "alone"
     done = subprocess.run(
@@ -234,8 +234,12 @@ def test_two_processes_follow_the_curve_of_one(config_file, tmp_path, launcher):
     if launcher == "torchrun":
         start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
         command = [*start, *COMMAND[1:], *together]
+    elif launcher == "fabric run":
+        start = [sys.executable, "-m", "lightning.fabric.cli", "--accelerator", "cpu", "--devices", "2"]
+        script = str(Path(sys.executable).with_name("mritranslate-train"))
+        command = [*start, "--main-port", "29518", script, *COMMAND[3:], *together]
     else:
-        command = [*COMMAND, *together, *launcher]
+        command = [*COMMAND, *together, "--devices", "2"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr.count("Exported") == 1
