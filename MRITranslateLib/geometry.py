@@ -148,8 +148,8 @@ def _by(numbers: list[float] | list[int]) -> str:
 def _resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:
     """Interpolate along one axis about the common centre; `scale` is the new spacing over the old one.
 
-    Each axis has a product of its own whose operands lie in memory as BLAS wants them, which is ten times as fast as one
-    product for all of a moved axis. The array must be C-contiguous; the result is.
+    Each axis has a product of its own whose operands lie in memory as BLAS wants them: ten times as fast as moving the
+    axis to the end. The array must be C-contiguous; the result is.
     """
     if scale == 1.0:
         return array
