@@ -26,10 +26,15 @@ _HOME = {
     "TranslateResult": "translate",
     "explain": "explain",
     "Explanation": "explain",
-    "Region": "explain",
-    "Voxel": "explain",
-    "Realism": "explain",
-    "Error": "explain",
+    "Beside": "explain",
+    "Region": "targets",
+    "Voxel": "targets",
+    "Error": "targets",
+    "Realism": "targets",
+    "ClassScore": "targets",
+    "Match": "targets",
+    "Levels": "levels",
+    "Segments": "levels",
     "evaluate": "evaluate",
     "phantom": "phantom",
     "read_volume": "volume",
@@ -73,17 +78,22 @@ if TYPE_CHECKING:
     from .errors import InputError as InputError
     from .errors import PackageError as PackageError
     from .evaluate import evaluate as evaluate
-    from .explain import Error as Error
+    from .explain import Beside as Beside
     from .explain import Explanation as Explanation
-    from .explain import Realism as Realism
-    from .explain import Region as Region
-    from .explain import Voxel as Voxel
     from .explain import explain as explain
+    from .levels import Levels as Levels
+    from .levels import Segments as Segments
     from .modality import modality as modality
     from .package import Package as Package
     from .package import load_package as load_package
     from .package import write_package as write_package
     from .phantom import phantom as phantom
+    from .targets import ClassScore as ClassScore
+    from .targets import Error as Error
+    from .targets import Match as Match
+    from .targets import Realism as Realism
+    from .targets import Region as Region
+    from .targets import Voxel as Voxel
     from .translate import TranslateResult as TranslateResult
     from .translate import translate as translate
     from .volume import read_volume as read_volume

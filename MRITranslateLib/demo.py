@@ -93,8 +93,9 @@ def run(
         InputError: A model is not there, does not start from T1, or `folder` cannot be written.
     """
     from .evaluate import evaluate
-    from .explain import Realism, Region, explain
+    from .explain import explain
     from .package import load_package
+    from .targets import Realism, Region
     from .translate import translate
     from .volume import write_volume
 

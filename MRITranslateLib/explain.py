@@ -17,49 +17,35 @@ import torch
 from . import cam, intensity
 from .domain import check_domain, check_intensity
 from .errors import Cancelled, InputError, OutOfMemory
+from .levels import LevelRow, Levels, Segments, label_map, shares, table
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
+from .targets import Error, Realism, Region, Target, Voxel
 from .translate import Cancel, Progress, forward, in_pieces, out_of_memory, pick_device, provenance
 from .volume import check_volume, same_grid
 from .window import Place, batch_size
 
 _BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
-_LEVELS = ((0.50, "strongest 50 %"), (0.75, "strongest 25 %"), (0.90, "strongest 10 %"), (0.97, "strongest 3 %"))
-_LEVEL_NAMES = ["little or none", *(name for _, name in _LEVELS)]
-_FAINT = 0.01
-"""Below this part of the maximum a voxel belongs to no level: interpolation leaves tails."""
+_LEVELS = Levels()
 
 
 @dataclass(frozen=True)
-class Region:
-    """The mean of the synthetic image over the voxels of `mask` that are not 0; a label image on the input's grid."""
+class Beside:
+    """A second image that was judged by the same network, and its maps, on that image's own grid.
 
-    mask: sitk.Image
+    Attributes:
+        image: What was judged.
+        heatmap, raw: As of `Explanation`; both heat maps have one scale, so that colours mean the same.
+        score: The mean logit of this image; above 0 is "real".
+        title: What it is, for people.
+    """
 
-
-@dataclass(frozen=True)
-class Voxel:
-    """The synthetic value at one voxel of the input's grid, index (i, j, k) in SimpleITK's order."""
-
-    i: int
-    j: int
-    k: int
-
-
-@dataclass(frozen=True)
-class Realism:
-    """The mean logit of the package's PatchGAN over all slices: what makes the result look real to it."""
-
-
-@dataclass(frozen=True)
-class Error:
-    """The mean absolute difference to `reference`, the true image on the input's grid, in network units."""
-
-    reference: sitk.Image
-
-
-Target = Region | Voxel | Realism | Error
+    image: sitk.Image
+    heatmap: sitk.Image
+    raw: sitk.Image
+    score: float
+    title: str
 
 
 @dataclass(frozen=True)
@@ -69,8 +55,11 @@ class Explanation:
     Attributes:
         heatmap: float32, 0..1; 1 is the volume's maximum of `raw`, and what lowers the target is 0.
         raw: float32, the signed map before that. Slices and windows that the target does not touch are 0.
-        levels: uint8 labels 0..4: quantiles of the heat map's voxels above 1 % of its maximum.
-        level_names: Names of the labels 0 to 4.
+        levels: uint8 labels, see `levels.label_map`.
+        level_names: Names of the labels, that of 0 first.
+        table: For each level its volume, heat and intensity.
+        shares: The part of the heat in each segment, where segments were given; see `levels.share_sentence`.
+        beside: With Realism and Match a second image and its maps, where there is one.
         warnings: Sentences for people.
         provenance: Model, method, layer, software, date, notice.
     """
@@ -79,6 +68,9 @@ class Explanation:
     raw: sitk.Image
     levels: sitk.Image
     level_names: list[str]
+    table: list[LevelRow] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
+    beside: Beside | None = None
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, str] = field(default_factory=dict)
 
@@ -90,6 +82,8 @@ def explain(
     method: str = "gradcam",
     layer: str | None = None,
     device: str = "auto",
+    levels: Levels = _LEVELS,
+    segments: Segments | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Explanation:
@@ -108,6 +102,8 @@ def explain(
         layer: Dotted name of a layer of the generator (for Realism: of the discriminator); None is the network's own
             choice.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        levels: Where the levels of the label map begin.
+        segments: Anatomy on the input's grid that the heat is to be divided over.
         progress: Called with (fraction 0..1, stage, done, total) after every batch.
         cancel: Asked before every batch; True stops.
 
@@ -139,7 +135,17 @@ def explain(
     }
     if progress is not None:
         progress(1.0, "Done", explainer.total, explainer.total)
-    return Explanation(heatmap, raw, _levels(heatmap), list(_LEVEL_NAMES), warnings, facts)
+    labels, names = label_map(heatmap, levels)
+    return Explanation(
+        heatmap=heatmap,
+        raw=raw,
+        levels=labels,
+        level_names=names,
+        table=table(labels, names, heatmap, image),
+        shares={} if segments is None else shares(heatmap, segments),
+        warnings=warnings,
+        provenance=facts,
+    )
 
 
 class _Question:
@@ -369,12 +375,3 @@ def _scaled(raw: sitk.Image) -> sitk.Image:
     if highest <= np.finfo(np.float32).tiny:
         raise InputError(_FLAT)
     return _on_grid(np.clip(array / np.float32(highest), 0, 1).astype(np.float32), raw)
-
-
-def _levels(heatmap: sitk.Image) -> sitk.Image:
-    """Label 1..4 for each quantile of the clearly warm voxels that a voxel reaches, 0 for none."""
-    array = sitk.GetArrayViewFromImage(heatmap)
-    labels = np.zeros(array.shape, dtype=np.uint8)
-    for threshold in np.quantile(array[array > _FAINT], [quantile for quantile, _ in _LEVELS]):
-        labels += array >= threshold
-    return _on_grid(labels, heatmap)

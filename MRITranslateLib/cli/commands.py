@@ -31,7 +31,7 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from ..explain import Target
+    from ..targets import Target
 
 app = typer.Typer(cls=Reporting, **SETTINGS)
 app.add_typer(models.app, name="models")
@@ -170,7 +170,7 @@ def explain(
 
 
 def _target(region: Path | None, voxel: tuple[int, int, int] | None, error: Path | None) -> "Target":
-    from ..explain import Error, Realism, Region, Voxel
+    from ..targets import Error, Realism, Region, Voxel
 
     if region is not None:
         return Region(read_mask(region))

@@ -18,8 +18,8 @@ from .messages import ProtocolError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from ..explain import Error, Realism, Region, Voxel
     from ..package import Package
+    from ..targets import Error, Realism, Region, Voxel
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
@@ -128,7 +128,7 @@ class Jobs:
         return {"devices": devices}
 
     def _target(self, target: Mapping[str, Any]) -> Region | Voxel | Realism | Error:
-        from ..explain import Error, Realism, Region, Voxel
+        from ..targets import Error, Realism, Region, Voxel
 
         match target["kind"]:
             case "region":

@@ -13,8 +13,9 @@ from torch.nn import functional
 from MRITranslateLib.cam import METHODS
 from MRITranslateLib.card import NetworkCard
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory, PackageError
-from MRITranslateLib.explain import Error, Explanation, Realism, Region, Target, Voxel, explain
+from MRITranslateLib.explain import Explanation, explain
 from MRITranslateLib.package import Package
+from MRITranslateLib.targets import Error, Realism, Region, Target, Voxel
 from Testing.MRITranslateLib.packages import tiny_package
 
 SHAPE = (5, 40, 51)
