@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InputError
-from .volume import same_grid, write_volume
+from .errors import InputError, printable
+from .volume import read_volume, same_grid, write_volume
 
 FAINT = 0.01
 """Below this part of the maximum a voxel belongs to no level: interpolation leaves tails."""
 NONE = "little or none"
 ELSEWHERE = "elsewhere"
 _MOST_LEVELS = 16
+_MOST_SEGMENTS = 1000
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,26 @@ def shares(heatmap: sitk.Image, segments: Segments) -> dict[str, float]:
         parts[name] = parts.get(name, 0.0) + float(heat[label == value].sum(dtype=np.float64)) / whole
     ordered = dict(sorted(parts.items(), key=lambda part: -part[1]))
     return {**ordered, ELSEWHERE: max(0.0, 1.0 - sum(parts.values()))}
+
+
+def read_segments(path: str | os.PathLike[str]) -> Segments:
+    """A label map or segmentation from a file; of a .seg.nrrd as 3D Slicer writes it, the names too.
+
+    Raises:
+        InputError: As `read_volume`; a segmentation with overlapping segments holds several values per voxel.
+    """
+    labels = read_volume(path, labels=True)
+    names: dict[int, str] = {}
+    if Path(path).name.lower().endswith(".nrrd"):
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        keys = set(reader.GetMetaDataKeys())
+        for number in range(_MOST_SEGMENTS):
+            value, name = f"Segment{number}_LabelValue", f"Segment{number}_Name"
+            if {value, name} <= keys and reader.GetMetaData(value).isdecimal():
+                names[int(reader.GetMetaData(value))] = printable(reader.GetMetaData(name), 80)
+    return Segments(labels, names)
 
 
 def share_sentence(parts: Mapping[str, float]) -> str:

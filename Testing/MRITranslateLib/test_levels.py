@@ -13,6 +13,7 @@ from MRITranslateLib.levels import (
     Segments,
     colours,
     label_map,
+    read_segments,
     share_sentence,
     shares,
     table,
@@ -157,3 +158,14 @@ def test_levels_as_a_segmentation_of_slicer(heatmap: sitk.Image, tmp_path: Path)
 
     counts = np.bincount(vtk_to_numpy(shared.GetPointData().GetScalars()), minlength=5)
     assert list(counts[1:]) == list(np.bincount(found.ravel(), minlength=5)[1:])
+
+
+def test_segments_keep_their_names_in_a_file(heatmap: sitk.Image, tmp_path: Path) -> None:
+    labels, names = label_map(heatmap, Levels())
+    segments = read_segments(write_levels(labels, names, tmp_path / "anatomy.seg.nrrd"))
+    assert segments.names == dict(enumerate(names[1:], 1))
+    parts = shares(heatmap, segments)
+    assert set(parts) == {*names[1:], ELSEWHERE}
+    assert sum(parts.values()) == pytest.approx(1)
+    plain = read_segments(write_levels(labels, names, tmp_path / "anatomy.nii.gz"))
+    assert not plain.names

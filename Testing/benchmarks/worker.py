@@ -1,5 +1,5 @@
-"""One side of the benchmarks of translation and explanation, in a process of its own: the whole way from image to image,
-or the bare network.
+"""One side of the benchmarks of translation and explanation, in a process of its own: the whole way from image to
+image, or the bare network.
 
 Started by `translate.py`.
 """
