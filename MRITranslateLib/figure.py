@@ -91,12 +91,12 @@ def figure(rows: Sequence[Row], path: str | Path, title: str) -> Path:
 
 
 def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
-    region = _axial(row.region) > 0
+    region = axial(row.region) > 0
     index = int(np.argmax(region.sum(axis=(1, 2))))
     across, down, _ = sitk.DICOMOrient(row.source, "LPS").GetSpacing()
-    whole = _axial(row.truth)
-    prediction = _axial(row.prediction)
-    source, truth = _axial(row.source)[index], whole[index]
+    whole = axial(row.truth)
+    prediction = axial(row.prediction)
+    source, truth = axial(row.source)[index], whole[index]
     if modality(row.modality).kind == "CT":
         unit, (low, high) = "Hounsfield units", CT_RANGE
     else:
@@ -114,16 +114,16 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
         ("Synthetic minus true", difference, signed, unit),
     ]
     shape: dict[str, Any] = {"aspect": down / across}
-    head = _bounds(source > 0.1 * np.percentile(source, 99.0), margin=4)
+    head = bounds(source > 0.1 * np.percentile(source, 99.0), margin=4)
     for axis, (name, picture, colours, label) in zip(axes, pictures, strict=False):
-        _finish(strip, axis, axis.imshow(picture[head], **colours, **shape), name, label)
+        finish(strip, axis, axis.imshow(picture[head], **colours, **shape), name, label)
     for axis, (name, heatmap) in zip(axes[4:], row.heatmaps.items(), strict=False):
-        heat = _axial(heatmap)[index][head]
+        heat = axial(heatmap)[index][head]
         axis.imshow(source[head], **t1, **shape)
         shown = axis.imshow(heat, cmap="inferno", vmin=0.0, vmax=1.0, alpha=np.clip(1.5 * heat, 0.0, 0.75), **shape)
         if axis is axes[4]:
             axis.contour(region[index][head], levels=[0.5], colors="cyan", linewidths=1.0)
-        _finish(strip, axis, shown, name, "Grad-CAM, 1 = strongest in the volume")
+        finish(strip, axis, shown, name, "Grad-CAM, 1 = strongest in the volume")
     for unused in axes[4 + len(row.heatmaps) :]:
         unused.set_axis_off()
 
@@ -135,14 +135,15 @@ def _fitted(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return prediction * np.float32(slope) + np.float32(offset) * (prediction > 0)
 
 
-def _bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+def bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     """Rows and columns that hold the mask, and some more."""
     low, high = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
     rows, columns = (slice(max(0, int(a) - margin), int(b) + margin + 1) for a, b in zip(low, high, strict=True))
     return rows, columns
 
 
-def _finish(strip: Any, axis: "Axes", shown: Any, title: str, label: str) -> None:
+def finish(strip: Any, axis: "Axes", shown: Any, title: str, label: str) -> None:
+    """Title, the patient's sides, and a colour bar of what `shown` says."""
     axis.set_title(title, fontsize=12)
     axis.set_xticks([])
     axis.set_yticks([])
@@ -155,6 +156,6 @@ def _finish(strip: Any, axis: "Axes", shown: Any, title: str, label: str) -> Non
         bar._draw_all()
 
 
-def _axial(image: sitk.Image) -> np.ndarray:
+def axial(image: sitk.Image) -> np.ndarray:
     """float32 (slice from foot to head, row from front to back, column from right to left)."""
     return sitk.GetArrayFromImage(sitk.DICOMOrient(image, "LPS")).astype(np.float32)
