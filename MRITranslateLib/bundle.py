@@ -22,9 +22,10 @@ from .card import TranslationCard, parse_card
 from .catalog import read_card_text
 from .errors import InputError, PackageError
 from .folders import new_folder
+from .inference import pick_device
 from .modality import modality
 from .package import Package
-from .translate import pick_device, translate
+from .translate import translate
 from .volume import read_volume, write_volume
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"

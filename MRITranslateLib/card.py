@@ -126,6 +126,32 @@ class ScoreCard(_Part):
     metrics: dict[str, float]
 
 
+class CalibrationCard(_Part):
+    """How a map of doubt agreed with the true error where that was known.
+
+    Attributes:
+        method: Which map: the spread by "augmentation" or "dropout", or the difference after the "cycle" there and
+            back.
+        data: What the subjects were, and whether the weights had seen them.
+        subjects: Their names.
+        correlation: Spearman's, of map and absolute error in the foreground, mean over subjects.
+        scale: Factor on the standard deviation; None for the cycle, which is none.
+        coverage_95: Share of foreground voxels of other subjects than the scale was found on whose error is within
+            1.96 standard deviations times the scale; None where there was but one subject.
+        usual: 99.9th percentile of the map in the foreground before scaling, network units.
+        usual_ml: Volume of the largest connected region above `usual` in any subject's map.
+    """
+
+    method: Literal["augmentation", "dropout", "cycle"]
+    data: Sentence
+    subjects: Annotated[list[str], Field(min_length=1)]
+    correlation: Annotated[float, Field(ge=-1, le=1)]
+    scale: Annotated[float, Field(gt=0)] | None = None
+    coverage_95: Annotated[float, Field(ge=0, le=1)] | None = None
+    usual: Annotated[float, Field(ge=0)]
+    usual_ml: Annotated[float, Field(ge=0)]
+
+
 class DomainCard(_Part):
     """The range of the training inputs, per LPS axis (x, y, z), for the check of new inputs.
 
@@ -194,6 +220,7 @@ class TranslationCard(Card):
 
     Attributes:
         inverse: Name of the package that goes the other way, if there is one.
+        calibration: What each map of doubt is worth, at most one entry a method.
     """
 
     task: Literal["translation"] = "translation"
@@ -203,6 +230,18 @@ class TranslationCard(Card):
     grid: GridCard
     intensity: IntensityCard
     domain: DomainCard
+    calibration: list[CalibrationCard] = []
+
+    @model_validator(mode="after")
+    def _calibrated_once(self) -> "TranslationCard":
+        methods = [entry.method for entry in self.calibration]
+        if len(set(methods)) != len(methods):
+            raise ValueError("calibration must name each method once")
+        return self
+
+    def calibrated(self, method: str) -> CalibrationCard | None:
+        """What is known of one kind of map."""
+        return next((entry for entry in self.calibration if entry.method == method), None)
 
     @property
     def judged_channels(self) -> int:

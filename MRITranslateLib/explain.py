@@ -17,12 +17,13 @@ import torch
 from . import cam, intensity
 from .domain import check_domain, check_intensity
 from .errors import Cancelled, InputError, OutOfMemory
+from .inference import Cancel, Progress, forward, in_pieces, out_of_memory, pick_device
 from .levels import LevelRow, Levels, Segments, label_map, shares, table
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
 from .targets import Error, Realism, Region, Target, Voxel
-from .translate import Cancel, Progress, forward, in_pieces, out_of_memory, pick_device, provenance
+from .translate import provenance
 from .volume import check_volume, same_grid
 from .window import Place, batch_size
 
@@ -282,7 +283,7 @@ class _Explainer:
         self._touched = [index for index, place in enumerate(self._pieces.places) if question.touches(place)]
         self.total = len(self._touched)
         self._move(device)
-        self.layer = self._maps.layer
+        self.layer = ", ".join(self._maps.layers)
 
     def _move(self, device: str) -> None:
         self.device = device
@@ -328,7 +329,7 @@ class _Explainer:
             made = forward(self._package.generator(self.device), batch, self.device)
             batch = np.concatenate([batch, made[:, None]], axis=1)[:, -self._preparation.card.judged_channels :]
         scores = [partial(self._question.score, self._pieces.places[index]) for index in chunk]
-        return self._maps(torch.from_numpy(batch).to(self.device), scores)
+        return self._maps(torch.from_numpy(batch).to(self.device), scores).values[:, 0]
 
     def _step_down(self, size: int, warnings: list[str], error: BaseException) -> int:
         if size == 1 and self.device == "cpu":

@@ -36,9 +36,9 @@ from MRITranslateLib.evaluate import (
     plain_scores,
 )
 from MRITranslateLib.figure import CT_RANGE
+from MRITranslateLib.inference import run_network
 from MRITranslateLib.modality import modality
 from MRITranslateLib.similarity import WINDOW
-from MRITranslateLib.translate import run_network
 
 from .data.pairs import PreparedPair
 from .samples import Samples, heat

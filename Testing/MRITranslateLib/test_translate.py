@@ -8,8 +8,9 @@ from torch import nn
 
 import MRITranslateLib as mt
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
+from MRITranslateLib.inference import _BATCH
 from MRITranslateLib.package import Package
-from MRITranslateLib.translate import _BATCH, translate
+from MRITranslateLib.translate import translate
 
 from .packages import tiny_package
 from .test_geometry import correlation_peak, rotation, same_geometry

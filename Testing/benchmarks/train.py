@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import Training
-from MRITranslateLib.translate import pick_device
+from MRITranslateLib.inference import pick_device
 from Training.config.load import load_config
 from Training.config.run import RunConfig
 from Training.recipes import RECIPES

@@ -14,9 +14,9 @@ import SimpleITK as sitk
 from rich.console import Console
 from rich.table import Table
 
+from MRITranslateLib.inference import pick_device
 from MRITranslateLib.package import load_package
 from MRITranslateLib.phantom import phantom
-from MRITranslateLib.translate import pick_device
 
 from . import machine
 from .sides import publish, start
