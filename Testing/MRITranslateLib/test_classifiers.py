@@ -47,14 +47,14 @@ def test_grad_cam_of_a_class_is_where_its_features_are(name):
     pictures = torch.randn(2, 1, 48, 48)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     maps = ActivationMaps(network, None, "hirescam", (1, 48, 48))
-    assert maps.layer == network.explain_layer
-    answer = maps(pictures, [lambda logits: logits[1]] * 2)
+    assert maps.layers == [network.explain_layer]
+    answer = maps(pictures, [lambda logits: logits[1]] * 2).values[:, 0]
     assert answer.shape == (2, 48, 48)
     assert np.isfinite(answer).all()
     with torch.inference_mode():
         deepest = network.features(pictures)[-1]
         expected = torch.einsum("nchw,c->nhw", deepest, network.head.weight[1]) / deepest[0, 0].numel()
-    np.testing.assert_allclose(answer, enlarge(expected.numpy(), (48, 48), (16, 16)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(answer, enlarge(expected.numpy(), (48, 48), maps.layouts[0]), rtol=1e-3, atol=1e-6)
     assert all(value.equal(before[key]) for key, value in network.state_dict().items())
 
 

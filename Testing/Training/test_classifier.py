@@ -131,7 +131,7 @@ def test_it_learns_and_the_export_answers_as_the_trainer_did(config_file, tmp_pa
 
     # What the classifier is for: it can be explained, and its features compare pictures.
     picture = torch.from_numpy(run.data.pictures[where[:1]].astype(np.float32))[:, None]
-    assert ActivationMaps(package.classifier(), None, "gradcam", (1, 32, 32))(picture, [lambda y: y[0]]).any()
+    assert ActivationMaps(package.classifier(), None, "gradcam", (1, 32, 32))(picture, [lambda y: y[0]]).values.any()
     loss = PerceptualLoss(load_feature_network(folder))
     assert loss(picture, picture) == 0
     assert loss(picture.flip(3), picture) > 0
