@@ -212,6 +212,7 @@ class ActivationMaps:
         condition: A vector (features,) that the network takes as second argument for every slice.
 
     Attributes:
+        network: The network, as one of its first argument alone.
         layers: Dotted names of the layers.
         layouts: Where the features of each lie.
 
@@ -227,7 +228,7 @@ class ActivationMaps:
         shape: tuple[int, ...],
         condition: torch.Tensor | None = None,
     ) -> None:
-        self._network = network if condition is None else Conditioned(network, condition)
+        self.network = network if condition is None else Conditioned(network, condition)
         self._method = type(method, (_Raw, _METHODS[check_method(method)]), {})
         self._clipped = method not in SIGNED
         names = [layer] if layer is None or isinstance(layer, str) else list(dict.fromkeys(layer))
@@ -237,11 +238,11 @@ class ActivationMaps:
         self.layers, self._modules = [name for name, _ in found], [module for _, module in found]
         self._size = shape[1:]
         known = _LAYOUTS.setdefault(network, {})
-        with torch.inference_mode(False), left_as_found(self._network):
-            self._network.eval()
+        with torch.inference_mode(False), left_as_found(self.network):
+            self.network.eval()
             for name, module in found:
                 if (name, shape) not in known:
-                    known[name, shape] = _layout(self._network, module, shape)
+                    known[name, shape] = _layout(self.network, module, shape)
         self.layouts = [known[name, shape] for name in self.layers]
 
     def __call__(self, inputs: torch.Tensor, scores: Sequence[Score]) -> Maps:
@@ -255,8 +256,8 @@ class ActivationMaps:
             InputError: A layer does not influence the output.
         """
         numbers: list[float] = []
-        with torch.inference_mode(False), torch.enable_grad(), left_as_found(self._network):
-            cam = self._method(self._network, [])  # puts the network into evaluation mode
+        with torch.inference_mode(False), torch.enable_grad(), left_as_found(self.network):
+            cam = self._method(self.network, [])  # puts the network into evaluation mode
             hooks = []
             try:
                 for module, hook in zip(self._modules, cam.take(len(self._modules)), strict=True):

@@ -73,7 +73,7 @@ class ModelGrid:
         self._scale = [new / o for new, o in zip(self.spacing_mm, old, strict=True)]
         self._inner = [max(1, int(np.ceil(n / s - 1e-6))) for n, s in zip(self._size, self._scale, strict=True)]
         fitted = range(3) if grid.dimensions == 3 else range(1, 3)  # the axes that the card fixes
-        if max(self._inner[axis] for axis in fitted) > _LARGEST_EXTENT:
+        if max((self._inner[axis] for axis in fitted if self._scale[axis] != 1.0), default=0) > _LARGEST_EXTENT:
             raise InputError(
                 f"At {_by([new[axis] for axis in fitted])} mm this image would need "
                 f"{_by([self._inner[axis] for axis in fitted])} {'voxels' if len(fitted) == 3 else 'pixels a slice'}; "
@@ -106,7 +106,7 @@ class ModelGrid:
         array = np.transpose(sitk.GetArrayViewFromImage(image), self._transpose)
         array = np.flip(array, self._flip).astype(np.float32, order="C")
         for axis in (1, 2, 0):
-            array = _resample(array, axis, self._inner[axis], self._scale[axis], interpolator)
+            array = resample(array, axis, self._inner[axis], self._scale[axis], interpolator)
         return np.pad(array, self._pad, constant_values=np.float32(background))
 
     def inverse(self, array: np.ndarray, interpolator: str = "cubic") -> sitk.Image:
@@ -120,7 +120,7 @@ class ModelGrid:
         inside = tuple(slice(before, before + n) for (before, _), n in zip(self._pad, self._inner, strict=True))
         array = np.ascontiguousarray(array[inside], dtype=np.float32)
         for axis in (0, 2, 1):
-            array = _resample(array, axis, self._size[axis], 1 / self._scale[axis], interpolator)
+            array = resample(array, axis, self._size[axis], 1 / self._scale[axis], interpolator)
         array = np.transpose(np.flip(array, self._flip), np.argsort(self._transpose))
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))
         image.SetSpacing(self._geometry[0])
@@ -145,7 +145,7 @@ def _by(numbers: list[float] | list[int]) -> str:
     return " x ".join(f"{number:g}" for number in numbers)
 
 
-def _resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:
+def resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:
     """Interpolate along one axis about the common centre; `scale` is the new spacing over the old one.
 
     Each axis has a product of its own whose operands lie in memory as BLAS wants them: ten times as fast as moving the

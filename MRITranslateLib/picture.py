@@ -20,6 +20,8 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _MOST_PIXELS = 1 << 26
 """Twice the largest detectors of radiography, and little enough for any memory."""
 _WINDOW_PERCENTILE = 99.5
+_TISSUE = 0.1
+"""Part of a volume's window from which on a voxel counts as the patient."""
 
 
 def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
@@ -81,12 +83,27 @@ def prepare_picture(array: np.ndarray, size: int) -> np.ndarray:
         high = values.max()
     shares = np.clip((values - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1)
     # The longer side first: padding a strip to a square before would take the square of its length.
-    rows, columns = (max(1, round(extent * size / max(values.shape))) for extent in values.shape)
+    inside = placement(values.shape, size)
+    rows, columns = (part.stop - part.start for part in inside)
     resized = Image.fromarray(shares.astype(np.float32)).resize((columns, rows), Image.Resampling.BICUBIC)
-    top, left = (size - rows) // 2, (size - columns) // 2
     square = np.full((size, size), -1.0, dtype=np.float32)
-    square[top : top + rows, left : left + columns] = np.clip(2 * np.asarray(resized) - 1, -1, 1)
+    square[inside] = np.clip(2 * np.asarray(resized) - 1, -1, 1)
     return square
+
+
+def placement(shape: tuple[int, ...], size: int) -> tuple[slice, slice]:
+    """Where `prepare_picture` puts a picture (rows, columns) in the square: its rows and columns there."""
+    rows, columns = (max(1, round(extent * size / max(shape))) for extent in shape)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def telling_slices(array: np.ndarray) -> np.ndarray:
+    """Numbers of the slices of a volume (slices, rows, columns) that show at least half as much of the patient as the
+    one that shows most; the others make no picture worth looking at."""
+    low, high = np.percentile(array, (0.0, _WINDOW_PERCENTILE))
+    tissue = (array > low + _TISSUE * (high - low)).mean(axis=(1, 2))
+    return np.flatnonzero(tissue > 0.5 * tissue.max())
 
 
 def to_bytes(array: np.ndarray) -> np.ndarray:

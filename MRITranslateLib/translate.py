@@ -209,13 +209,12 @@ def _check_mask(mask: sitk.Image, image: sitk.Image) -> None:
 
 def provenance(package: Package, device: str) -> dict[str, str]:
     """Who made this, from what: strings for node attributes and sidecar files."""
-    card = package.translation_card()
+    card = package.card
     return {
         "model": card.name,
         "version": card.version,
         "weights_sha256": package.weights_sha256,
-        "source": card.source,
-        "target": card.target,
+        **{key: getattr(card, key) for key in ("source", "target") if hasattr(card, key)},
         "device": device,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -1,6 +1,5 @@
 """Explanations whose truth is known: networks that look at a known place must be shown to look there, on any grid."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from MRITranslateLib import explainer
 from MRITranslateLib.cam import METHODS
 from MRITranslateLib.card import NetworkCard
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory, PackageError
@@ -315,7 +315,7 @@ def test_batches_change_nothing_and_the_same_comes_out_twice(package: Package, m
     image = volume(head())
     results = []
     for size in (1, 3, 3):
-        monkeypatch.setitem(importlib.import_module("MRITranslateLib.explain")._BATCH, "cpu", size)
+        monkeypatch.setitem(explainer._BATCH, "cpu", size)
         results.append(heat(explain(image, package, Region(box(image, (0, 10, 10), (5, 20, 20))), device="cpu")))
     np.testing.assert_allclose(results[0], results[1], atol=1e-4)
     assert np.array_equal(results[1], results[2])

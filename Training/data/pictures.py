@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.phantom import phantom
-from MRITranslateLib.picture import prepare_picture, read_picture
+from MRITranslateLib.picture import prepare_picture, read_picture, telling_slices
 from MRITranslateLib.volume import WRITABLE, check_volume, read_volume
 
 from ..config.pictures import PictureAugmentConfig, PictureConfig
@@ -101,11 +101,9 @@ def prepare_file(file: Path, size: int) -> list[tuple[str, np.ndarray]]:
     check_volume(image, f'"{file.name}"')
     image = sitk.DICOMOrient(sitk.Cast(image, sitk.sitkFloat32), "LPS")
     array = sitk.GetArrayViewFromImage(image)
-    low, high = np.percentile(array, (0.0, 99.5))
-    tissue = (array > low + 0.1 * (high - low)).mean(axis=(1, 2))
     across, down = (step / min(image.GetSpacing()[:2]) for step in image.GetSpacing()[:2])
     slices = []
-    for number in np.flatnonzero(tissue > 0.5 * tissue.max()):
+    for number in telling_slices(array):
         square = functional.interpolate(
             torch.from_numpy(array[number].copy())[None, None], scale_factor=(down, across), mode="bilinear"
         )
