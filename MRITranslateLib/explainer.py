@@ -1,5 +1,5 @@
-"""An explanation at work: the pieces of a subject through the maps of layers of a network, batch by batch; and the checks
-of what came out."""
+"""An explanation at work: the pieces of a subject through the maps of layers of a network, batch by batch; and the
+checks of what came out."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,5 +1,5 @@
-"""What is explained: the pieces of an image that a network is shown, the number that is asked of each answer, and the way
-of their maps back to the image.
+"""What is explained: the pieces of an image that a network is shown, the number that is asked of each answer, and the
+way of their maps back to the image.
 
 Scores are sums, and maps are divided by the number of terms at the end: so a slice counts by its share of a region, and
 the gradients keep a size that methods with an absolute threshold (Grad-CAM++) can use.
