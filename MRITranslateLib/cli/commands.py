@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from . import models
+from . import explaining, models
 from .shared import (
     INTERRUPTED,
     SETTINGS,
@@ -96,7 +96,9 @@ def translate(
     ] = None,
     uncertainty_method: Annotated[
         UncertaintyMethod | None,
-        typer.Option(help="Spread under harmless changes of the input, or by the network's dropout. [augmentation]"),
+        typer.Option(
+            help="Spread under harmless changes of the input, or by the network's dropout. [default: augmentation]"
+        ),
     ] = None,
     ensemble: Annotated[
         list[str] | None,
@@ -159,76 +161,7 @@ def translate(
     report(facts, as_json, f"Synthetic {package.translation_card().target} of {image.name}: {output}")
 
 
-@app.command()
-def explain(
-    image: Input,
-    model: Model,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File for the heat map (float, 0 to 1).")],
-    region: Annotated[
-        Path | None,
-        typer.Option(help="Explain the mean over a region: label image on the input's grid, nonzero inside."),
-    ] = None,
-    voxel: Annotated[
-        tuple[int, int, int] | None,
-        typer.Option(metavar="I J K", help="Explain one voxel: its index (column, row, slice), counted from 0."),
-    ] = None,
-    realism: Annotated[
-        bool, typer.Option("--realism", help="Explain why the result looks real to the model's discriminator.")
-    ] = False,
-    error: Annotated[
-        Path | None, typer.Option(help="Explain the error against this true volume on the input's grid.")
-    ] = None,
-    levels: Annotated[
-        Path | None, typer.Option(help="File for the heat map's levels as a label image (0 to 4).")
-    ] = None,
-    method: Annotated[
-        str, typer.Option(help="gradcam, gradcam++, hirescam, layercam, xgradcam, eigencam or gradcamelementwise.")
-    ] = "gradcam",
-    layer: Annotated[str | None, typer.Option(help="Dotted name of a layer. [default: the network's own]")] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Show which places of the input the synthetic volume rests on, as a heat map on the input's grid.
-
-    Give exactly one of --region, --voxel, --realism and --error.
-    """
-    if sum([region is not None, voxel is not None, realism, error is not None]) != 1:
-        raise InputError("Say what to explain by exactly one of --region, --voxel, --realism and --error.")
-    from ..explain import explain as run
-    from ..package import load_package
-
-    check_outputs([image, region, error], [output, levels])
-    started = time.perf_counter()
-    volume = read(image)
-    target = _target(region, voxel, error)
-    package = load_package(model)
-    with progress_bar(not as_json) as progress:
-        made = run(volume, package, target, method=method, layer=layer, device=device, progress=progress)
-    write(made.heatmap, output)
-    if levels is not None:
-        write(made.levels, levels)
-    facts = {
-        "output": str(output),
-        "levels": None if levels is None else str(levels),
-        "level_names": made.level_names,
-        "model": package.card.name,
-        "warnings": made.warnings,
-        "provenance": made.provenance,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    report(facts, as_json, f"Heat map of {image.name}: {output}")
-
-
-def _target(region: Path | None, voxel: tuple[int, int, int] | None, error: Path | None) -> "Target":
-    from ..targets import Error, Realism, Region, Voxel
-
-    if region is not None:
-        return Region(read_mask(region))
-    if voxel is not None:
-        return Voxel(*voxel)
-    if error is not None:
-        return Error(read(error))
-    return Realism()
+app.command()(explaining.explain)
 
 
 @app.command()
