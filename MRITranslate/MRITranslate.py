@@ -4,18 +4,14 @@ Computing happens in a worker process (MRITranslateLib.service); this file and t
 hold the panel, the scripting interface and the self test. Research tool, not for diagnosis.
 """
 
-import enum
 import os
 import sys
 import time
-from typing import Annotated, Optional, Union
 
 import slicer
 import vtk
-from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -30,9 +26,12 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import dependencies, results
-from MRITranslatePanel.jobs import PHANTOM_LESIONS, PHANTOM_SHAPE, EvaluateJob, ExplainJob, PhantomJob, TranslateJob
+from MRITranslatePanel.explaining import ExplainSection
+from MRITranslatePanel.explainjob import ExplainJob
+from MRITranslatePanel.jobs import PHANTOM_LESIONS, PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.run import Run
-from MRITranslatePanel.sections import ModelSection, StatusSection
+from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection
 from MRITranslatePanel.self_test import SelfTest
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
@@ -83,76 +82,6 @@ def loadSampleData(source):
         results.showLayers(nodes["t1"], None, 0.0)
 
 
-class Device(enum.Enum):
-    """Where to compute; the value is the worker's name for it."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
-
-    def label(self):
-        return {
-            "auto": _("Automatic"),
-            "cpu": _("Processor (CPU)"),
-            "cuda": _("NVIDIA graphics card"),
-            "mps": _("Apple graphics"),
-        }[self.value]
-
-
-class Target(enum.Enum):
-    """What a heat map explains."""
-
-    REGION = "region"
-    REALISM = "realism"
-
-    def label(self):
-        return {"region": _("A region of the output"), "realism": _("Realism of the output")}[self.value]
-
-
-class Method(enum.Enum):
-    """How a heat map is computed."""
-
-    GRADCAM = "gradcam"
-    GRADCAM_PLUS_PLUS = "gradcam++"
-    HIRESCAM = "hirescam"
-    LAYERCAM = "layercam"
-    XGRADCAM = "xgradcam"
-    EIGENCAM = "eigencam"
-
-    def label(self):
-        return {
-            "gradcam": _("Grad-CAM"),
-            "gradcam++": _("Grad-CAM++"),
-            "hirescam": _("HiResCAM"),
-            "layercam": _("LayerCAM"),
-            "xgradcam": _("XGrad-CAM"),
-            "eigencam": _("EigenCAM"),
-        }[self.value]
-
-
-@parameterNodeWrapper
-class MRITranslateParameterNode:
-    """The choices of the panel, saved with the scene.
-
-    inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
-    target, regionNode, method - what to explain and how
-    heatMapVolume, levelsVolume - what receives the explanation (None: new nodes)
-    opacity - of the heat map in the slice views
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    model: str
-    device: Device = Device.AUTO
-    outputVolume: Optional[vtkMRMLScalarVolumeNode]
-    target: Target = Target.REGION
-    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
-    method: Method = Method.GRADCAM
-    heatMapVolume: Optional[vtkMRMLScalarVolumeNode]
-    levelsVolume: Optional[vtkMRMLLabelMapVolumeNode]
-    opacity: Annotated[float, WithinRange(0, 1)] = 0.5
-
-
 class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel."""
 
@@ -166,19 +95,26 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MRITranslate.ui"))
+        explain = slicer.util.loadUI(self.resourcePath("UI/Explain.ui"))
+        panel.layout().insertWidget(2, explain)  # under Translate
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
+        for part in (panel, explain):
+            part.setMRMLScene(slicer.mrmlScene)
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
+        self._explain = ExplainSection(self.ui, self._onClassChosen)
+        self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
+        self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
         self.ui.phantomButton.connect("clicked(bool)", self.onLoadPhantom)
         self._models.refresh()
+        self._explain.refresh()
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -188,6 +124,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         self._models.refresh()
+        self._explain.refresh()
         self.initializeParameterNode()
 
     def exit(self):
@@ -215,6 +152,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._models.name != self._parameterNode.model:
             self._models.choose(self._parameterNode.model)  # of a scene that was saved where other models are installed
             self._parameterNode.model = self._models.name
+        self._explain.choose(self._parameterNode.classifier, self._parameterNode.className)
 
     def setParameterNode(self, node):
         if self._parameterNode:
@@ -225,77 +163,96 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._onParametersModified()
+        else:
+            self._domain.update(None, "")
 
     def _onModelChosen(self, name):
         if self._parameterNode:
             self._parameterNode.model = name
 
+    def _onClassChosen(self, classifier, className):
+        if self._parameterNode:
+            self._parameterNode.classifier, self._parameterNode.className = classifier, className
+
     def _onParametersModified(self, caller=None, event=None):
         if self._models.name != self._parameterNode.model:
             self._models.choose(self._parameterNode.model)
-        results.setHeatMapOpacity(self._parameterNode.opacity)
+        self._explain.showTarget(self._parameterNode.target)
+        results.setHeatMapLook(self._parameterNode.opacity, self._parameterNode.threshold)
         self._updateButtons()
 
     def _updateButtons(self):
         """Enable what can be done; a disabled button says in its tool tip why."""
         running = self.logic.running
         parameters = self._parameterNode
-        explainsRegion = bool(parameters) and parameters.target == Target.REGION
-        reason = self._reasonNotToRun(running)
+        reason = self._reasonNotToRun(running, needsModel=True)
         self.ui.runButton.enabled = not reason
         self.ui.runButton.toolTip = reason or _("Make the synthetic image.")
-        if not reason and explainsRegion and not parameters.regionNode:
-            reason = _("Choose the region to explain, or explain realism.")
-        self.ui.explainButton.enabled = not reason
-        self.ui.explainButton.toolTip = reason or _("Make the heat map.")
-        self.ui.regionSelector.enabled = explainsRegion
+        self.ui.cycleCheck.enabled = self._models.hasWayBack
+        classifies = bool(parameters) and parameters.target == Target.CLASS
+        reason = self._reasonNotToRun(running, needsModel=not classifies)
+        whole = reason or self._explain.reasonNotToExplain(parameters)
+        self.ui.explainButton.enabled = not whole
+        self.ui.explainButton.toolTip = whole or _("Make the heat map of the whole volume.")
+        part = reason or self._explain.reasonNotToExplainSlice(parameters)
+        self.ui.explainSliceButton.enabled = not part
+        self.ui.explainSliceButton.toolTip = part or _("Make the heat map of the slice that is shown, at once.")
+        self._explain.update()
         self.ui.phantomButton.enabled = not running
         self.ui.cancelButton.enabled = running
+        if parameters and not running:
+            self._domain.update(parameters.inputVolume, self._models.name)
 
-    def _reasonNotToRun(self, running):
+    def _reasonNotToRun(self, running, needsModel):
         if running:
             return _("A run is under way.")
         if not self._parameterNode or not self._parameterNode.inputVolume:
             return _("Choose an input volume, or load the phantom patient.")
-        if not self._models.name:
+        if needsModel and not self._models.name:
             return _("No translation model is installed; see About this model.")
         return ""
 
     def onRun(self):
         parameters = self._parameterNode
-        job = TranslateJob(parameters.inputVolume, self._models.name, parameters.device.value, parameters.outputVolume)
-        self._start(job, _("Translating"), self._onTranslated)
-
-    def onExplain(self):
-        parameters = self._parameterNode
-        job = ExplainJob(
+        job = TranslateJob(
             parameters.inputVolume,
             self._models.name,
-            target=parameters.target.value,
-            regionNode=parameters.regionNode,
-            method=parameters.method.value,
-            device=parameters.device.value,
-            heatMapNode=parameters.heatMapVolume,
-            levelsNode=parameters.levelsVolume,
+            parameters.device.value,
+            parameters.outputVolume,
+            uncertainty=parameters.uncertainty,
+            cycle=parameters.cycle and self._models.hasWayBack,
         )
-        self._start(job, _("Explaining"), self._onExplained)
+        self._start(lambda: job, _("Translating"), self._onTranslated)
+
+    def onExplain(self):
+        self._onExplain(sliceOnly=False)
+
+    def onExplainSlice(self):
+        self._onExplain(sliceOnly=True)
+
+    def _onExplain(self, sliceOnly):
+        self._explain.clear()
+        parameters, model = self._parameterNode, self._models.chosen
+        self._start(lambda: self._explain.job(parameters, model, sliceOnly), _("Explaining"), self._onExplained)
 
     def onLoadPhantom(self):
-        self._start(PhantomJob(lesions=PHANTOM_LESIONS), _("Making the phantom patient"), self._onPhantom)
+        self._start(lambda: PhantomJob(lesions=PHANTOM_LESIONS), _("Making the phantom patient"), self._onPhantom)
 
     def onCancel(self):
         self._status.cancelling()
         self.logic.cancel()
 
-    def _start(self, job, title, whenDone):
-        def onFinished(nodes, warnings):
-            self._status.finish(whenDone(job, nodes), warnings)
-            self._updateButtons()
-
+    def _start(self, makeJob, title, whenDone):
         self._status.begin(title)
         try:
             with slicer.util.tryWithErrorDisplay(_("The run could not be started."), waitCursor=True):
                 try:
+                    job = makeJob()
+
+                    def onFinished(nodes, warnings):
+                        self._status.finish(whenDone(job, nodes), warnings)
+                        self._updateButtons()
+
                     self.logic.start(job, self._status.progress, onFinished, self._onFailed)
                 except InputError as error:
                     self._onFailed(error)
@@ -318,9 +275,11 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return _('Made "{name}".').format(name=node.GetName())
 
     def _onExplained(self, job, nodes):
-        opacity = self._parameterNode.opacity if self._parameterNode else 0.5
-        results.showLayers(job.inputNode, nodes[0], opacity)
-        return _('Made "{heat}" and "{levels}".').format(heat=nodes[0].GetName(), levels=nodes[1].GetName())
+        look = (self._parameterNode.opacity, self._parameterNode.threshold) if self._parameterNode else (0.5, 0.0)
+        results.showLayers(job.inputNode, nodes.heatMap, look[0])
+        results.setHeatMapLook(*look)
+        self._explain.showOutcome(nodes)
+        return _('Made "{heat}" and "{levels}".').format(heat=nodes.heatMap.GetName(), levels=nodes.levels.GetName())
 
     def _onPhantom(self, job, nodes):
         if self._parameterNode:
@@ -336,16 +295,19 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
     """Scripting interface; needs no panel, no main window and no view.
 
         logic = MRITranslateLogic()
-        ctNode = logic.translate(t1Node, "t1_to_ct")
+        domain = logic.check(t1Node, "t1_to_ct")
+        ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
+        uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
 
-    `translate`, `explain`, `evaluate` and `loadPhantom` wait for the result while the application stays responsive, and
-    raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    `translate`, `explain`, `check`, `evaluate` and `loadPhantom` wait for the result while the application stays
+    responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
     """
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self._run = None
+        self._quietRun = None
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())
@@ -355,23 +317,36 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         """Whether a job of this logic is under way."""
         return self._run is not None
 
-    def translate(self, inputNode, model, device="auto", outputNode=None, maskNode=None):
+    def translate(
+        self, inputNode, model, device="auto", outputNode=None, maskNode=None, uncertainty=False, cycle=False
+    ):
         """Make a synthetic image; see TranslateJob.
 
         Returns:
-            The scalar volume node, on the input's grid and under its parent transform.
+            The scalar volume node, on the input's grid and under its parent transform. With `uncertainty` its node
+            reference "MRITranslate.uncertainty" is the volume of the standard deviation, with `cycle`
+            "MRITranslate.cycle" that of the difference there and back.
         """
-        return self._wait(TranslateJob(inputNode, model, device, outputNode, maskNode))
+        return self._wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
 
     def explain(self, inputNode, model, target="region", **options):
-        """Make a heat map; see ExplainJob for the options (regionNode, voxel, referenceNode, method, ...).
+        """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
 
         Returns:
-            Heat map node (scalar volume, 0 to 1) and levels node (label map).
+            Explained: heat map node (scalar volume, 0 to 1) and levels node (label map); the tables, the chart and what
+            was found are its attributes.
         """
-        heatMapNode, levelsNode = self._wait(ExplainJob(inputNode, model, target, **options))
-        results.showLayers(inputNode, heatMapNode, 0.5)
-        return heatMapNode, levelsNode
+        explained = self._wait(ExplainJob(inputNode, model, target, **options))
+        results.showLayers(inputNode, explained.heatMap, 0.5)
+        return explained
+
+    def check(self, inputNode, model):
+        """Look whether a volume is what a model was made for.
+
+        Returns:
+            Domain: outcome ("ok", "warn" or "refuse"), reasons, contrast and probabilities.
+        """
+        return self._wait(CheckJob(inputNode, model))
 
     def evaluate(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain"):
         """Score a synthetic volume against the true one; see EvaluateJob.
@@ -426,6 +401,22 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         except BaseException:
             self._run = None
             raise
+
+    def startQuietly(self, job, onFinished, onFailed):
+        """Start a short job that adds no nodes and gives way to any other: `running` stays False, and a job that is
+        started meanwhile cancels it. Callbacks and errors as of `start`; one at a time.
+        """
+
+        def finished(outcome, warnings):
+            self._quietRun = None
+            onFinished(outcome, warnings)
+
+        def failed(error):
+            self._quietRun = None
+            onFailed(error)
+
+        self._quietRun = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
+        self._quietRun.begin()
 
     def cancel(self):
         """Stop the job under way; its onFailed gets a Cancelled. Without one, nothing happens."""

@@ -8,6 +8,7 @@ the nodes of the result).
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any, Optional
 
 import numpy as np
@@ -18,34 +19,33 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import modality
 from MRITranslateLib.service import volumes
 
-from . import results, scene
+from . import results, scene, tables
 
-REGION, VOXEL, REALISM, ERROR = "region", "voxel", "realism", "error"
 PHANTOM_SHAPE = (96, 128, 128)
 PHANTOM_LESIONS = 2
 """Of the sample patient: something to explain, and to look for in the synthetic images."""
 
 
-def _write(folder: str, array: np.ndarray, geometry: dict) -> dict:
+def write(folder: str, array: np.ndarray, geometry: dict) -> dict:
     return volumes.write_array(folder, array, geometry["spacing"], geometry["origin"], geometry["direction"])
 
 
-def _writeNode(folder: str, node) -> dict:
-    return _write(folder, slicer.util.arrayFromVolume(node), scene.geometryOfNode(node))
+def writeNode(folder: str, node) -> dict:
+    return write(folder, slicer.util.arrayFromVolume(node), scene.geometryOfNode(node))
 
 
-def _writeMask(folder: str, maskNode, referenceNode) -> dict:
-    return _write(folder, scene.maskArray(maskNode, referenceNode), scene.geometryOfNode(referenceNode))
+def writeMask(folder: str, maskNode, referenceNode) -> dict:
+    return write(folder, scene.maskArray(maskNode, referenceNode), scene.geometryOfNode(referenceNode))
 
 
-def _readOn(folder: str, volume: dict, gridNode) -> np.ndarray:
+def readOn(folder: str, volume: dict, gridNode) -> np.ndarray:
     """The array of a result that must lie on the grid of `gridNode`."""
     array = volumes.read_array(folder, volume)
     scene.checkSameGrid(gridNode, array, volume)
     return array
 
 
-def _checkOutput(node, className: str, inputs: list) -> None:
+def checkOutput(node, className: str, inputs: list) -> None:
     """A chosen output must be in the scene, of the right class and none of the inputs."""
     if node is None:
         return
@@ -61,12 +61,18 @@ def _checkOutput(node, className: str, inputs: list) -> None:
 class TranslateJob:
     """A synthetic image of another contrast, on the input's grid.
 
+    Its maps are node references of the synthetic volume: "MRITranslate.uncertainty" and "MRITranslate.cycle".
+
     Attributes:
         inputNode: Scalar volume of the model's source contrast.
         model: Name of an installed model, or the folder of a model package.
         device: "auto", "cpu", "cuda", ...
         outputNode: Scalar volume to overwrite, or None for a new one.
         maskNode: Segmentation or label map that limits the result, or None.
+        uncertainty: Also make a volume of the standard deviation: True (or "augmentation"), "dropout", or names of
+            other models for the same contrasts, over which it is then taken.
+        cycle: Also make a volume of what does not come back: True takes the way back that the model's card names, a
+            name is the model of the way back.
     """
 
     inputNode: Any
@@ -74,6 +80,8 @@ class TranslateJob:
     device: str = "auto"
     outputNode: Optional[Any] = None
     maskNode: Optional[Any] = None
+    uncertainty: Any = False
+    cycle: Any = False
     REQUEST = "translate"
 
     def _inputs(self) -> list:
@@ -84,138 +92,109 @@ class TranslateJob:
 
     def check(self) -> None:
         scene.checkScan(self.inputNode, _("The input volume"))
-        _checkOutput(self.outputNode, "vtkMRMLScalarVolumeNode", self._inputs())
+        checkOutput(self.outputNode, "vtkMRMLScalarVolumeNode", self._inputs())
 
     def params(self, folder: str) -> dict:
-        mask = None if self.maskNode is None else _writeMask(folder, self.maskNode, self.inputNode)
-        image = _writeNode(folder, self.inputNode)
-        return {"image": image, "model": self.model, "device": self.device, "mask": mask}
+        mask = None if self.maskNode is None else writeMask(folder, self.maskNode, self.inputNode)
+        image = writeNode(folder, self.inputNode)
+        asked = self.uncertainty
+        params = {"image": image, "model": self.model, "device": self.device, "mask": mask}
+        if isinstance(asked, (list, tuple)):
+            params["ensemble"] = [str(model) for model in asked]
+        elif asked:
+            params["uncertainty"] = "auto" if asked is True else str(asked)
+        if self.cycle:
+            params["cycle"] = "auto" if self.cycle is True else str(self.cycle)
+        return params
 
     def deliver(self, result: dict, folder: str, additions: results.Additions):
-        array = _readOn(folder, result["image"], self.inputNode)
+        array = readOn(folder, result["image"], self.inputNode)
         target = modality(result["modality"])
         suffix = _("[synthetic {modality}]").format(modality=target.name)
+        name = self.inputNode.GetName()
+        new = []
         if self.outputNode is None:
-            name = f"{self.inputNode.GetName()} {suffix}"
-            node = additions.add(results.newVolume(array, self.inputNode), name)
-            additions.folderBeside(self.inputNode, f"{self.inputNode.GetName()} [MRITranslate {self.model}]", [node])
+            node = additions.add(results.newVolume(array, self.inputNode), f"{name} {suffix}")
+            new.append(node)
         else:
             node = self.outputNode
             results.fillVolume(node, array, self.inputNode)
             node.CreateDefaultDisplayNodes()
             if suffix not in node.GetName():  # it must never pass for an acquisition
                 node.SetName(results.uniqueName(f"{node.GetName()} {suffix}"))
-        results.followTransform(node, self.inputNode)
         results.setQuantity(node, target)
         results.setWindow(node, target)
-        parameters = {"model": self.model, "device": self.device, "masked": self.maskNode is not None}
-        results.setProvenance(node, results.SYNTHETIC, self.inputNode, result["provenance"], parameters)
+        parameters = {
+            "model": self.model,
+            "device": self.device,
+            "masked": self.maskNode is not None,
+            "uncertainty": self.uncertainty,
+            "cycle": self.cycle,
+        }
+        stated = result["provenance"]
+        results.setProvenance(node, results.SYNTHETIC, self.inputNode, stated, parameters)
+        maps = (
+            ("uncertainty", _("uncertainty of synthetic {modality}"), results.UNCERTAINTY, results.VIRIDIS),
+            ("cycle", _("difference there and back by {model}"), results.CYCLE, results.MAGMA),
+        )
+        for key, title, kind, colours in maps:
+            if result.get(key) is None:
+                continue
+            title = title.format(modality=target.name, model=self.model)
+            values = readOn(folder, result[key], self.inputNode)
+            made = additions.add(results.newVolume(values, self.inputNode), f"{name} [{title}]")
+            results.showAsSpread(made, colours)
+            results.setProvenance(made, kind, self.inputNode, stated, parameters)
+            if kind == results.UNCERTAINTY:
+                results.setUnits(made, target)
+            node.SetNodeReferenceID(results.PREFIX + key, made.GetID())
+            new.append(made)
+        for made in [node, *new]:
+            results.followTransform(made, self.inputNode)
+        additions.folderBeside(self.inputNode, f"{name} [MRITranslate {self.model}]", new)
         return node
 
 
-@dataclasses.dataclass(frozen=True)
-class ExplainJob:
-    """Where in the input a model looks for what it puts into a region, or for what makes its output realistic.
+class Domain(typing.NamedTuple):
+    """Whether a model is made for an image.
 
     Attributes:
-        inputNode, model, device: As for TranslateJob.
-        target: "region" (needs regionNode), "voxel" (needs voxel), "realism" or "error" (needs referenceNode).
-        regionNode: Segmentation (its visible segments) or label map, on any grid.
-        voxel: Index (i, j, k) in the input volume.
-        referenceNode: The true image on the input's grid.
-        method: Name of the explanation method, such as "gradcam".
-        layer: Name of the network's layer to look at, or None for the network's own choice.
-        heatMapNode, levelsNode: Nodes to overwrite, or None for new ones.
+        outcome: "ok", "warn" or "refuse".
+        reasons: Sentences for people.
+        contrast: What the image looks like, such as "T1".
+        probabilities: Of each contrast.
+    """
+
+    outcome: str
+    reasons: list
+    contrast: str
+    probabilities: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckJob:
+    """Whether a volume looks like what a model was made for; nothing is added to the scene.
+
+    Attributes:
+        inputNode, model: As for TranslateJob.
     """
 
     inputNode: Any
     model: str
-    target: str = REGION
-    regionNode: Optional[Any] = None
-    voxel: Optional[tuple] = None
-    referenceNode: Optional[Any] = None
-    method: str = "gradcam"
-    layer: Optional[str] = None
-    device: str = "auto"
-    heatMapNode: Optional[Any] = None
-    levelsNode: Optional[Any] = None
-    REQUEST = "explain"
-
-    def _inputs(self) -> list:
-        used = {REGION: self.regionNode, ERROR: self.referenceNode}.get(self.target)
-        return [node for node in (self.inputNode, used) if node is not None]
+    REQUEST = "check"
 
     def nodes(self) -> list:
-        return [*self._inputs(), *(node for node in (self.heatMapNode, self.levelsNode) if node is not None)]
+        return [self.inputNode]
 
     def check(self) -> None:
         scene.checkScan(self.inputNode, _("The input volume"))
-        if self.target == ERROR:
-            scene.checkScan(self.referenceNode, _("The reference volume"))
-        if self.target == VOXEL and self.voxel is None:
-            raise InputError(_("The voxel is missing; give its index (i, j, k) in the input volume."))
-        if self.target not in (REGION, VOXEL, REALISM, ERROR):
-            raise InputError(
-                _('"{target}" cannot be explained; use region, voxel, realism or error.').format(target=self.target)
-            )
-        _checkOutput(self.heatMapNode, "vtkMRMLScalarVolumeNode", self._inputs())
-        _checkOutput(self.levelsNode, "vtkMRMLLabelMapVolumeNode", self._inputs())
 
     def params(self, folder: str) -> dict:
-        target: dict[str, Any] = {"kind": self.target}
-        if self.target == REGION:
-            target["mask"] = _writeMask(folder, self.regionNode, self.inputNode)
-        elif self.target == VOXEL:
-            target["index"] = [int(value) for value in self.voxel]
-        elif self.target == ERROR:
-            target["reference"] = _writeNode(folder, self.referenceNode)
-        return {
-            "image": _writeNode(folder, self.inputNode),
-            "model": self.model,
-            "target": target,
-            "method": self.method,
-            "layer": self.layer,
-            "device": self.device,
-        }
+        return {"image": writeNode(folder, self.inputNode), "model": self.model}
 
     def deliver(self, result: dict, folder: str, additions: results.Additions):
-        heat = _readOn(folder, result["heatmap"], self.inputNode)
-        levels = _readOn(folder, result["levels"], self.inputNode)
-        name = self.inputNode.GetName()
-        new = []
-        heatNode, levelsNode = self.heatMapNode, self.levelsNode
-        if heatNode is None:
-            title = _("{name} [heat map of {model}, {target}]").format(name=name, model=self.model, target=self.target)
-            heatNode = additions.add(results.newVolume(heat, self.inputNode), title)
-            new.append(heatNode)
-        else:
-            results.fillVolume(heatNode, heat, self.inputNode)
-            heatNode.CreateDefaultDisplayNodes()
-        if levelsNode is None:
-            title = _("{name} [heat levels of {model}, {target}]").format(
-                name=name, model=self.model, target=self.target
-            )
-            levelsNode = additions.add(results.newVolume(levels, self.inputNode, "vtkMRMLLabelMapVolumeNode"), title)
-            new.append(levelsNode)
-        else:
-            results.fillVolume(levelsNode, levels, self.inputNode)
-            levelsNode.CreateDefaultDisplayNodes()
-        additions.folderBeside(self.inputNode, f"{name} [MRITranslate {self.model}, {self.target}]", new)
-        results.showAsHeatMap(heatNode)
-        colours = results.levelColours(additions, list(result["level_names"]))
-        levelsNode.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
-        parameters = {
-            "model": self.model,
-            "target": self.target,
-            "method": self.method,
-            "layer": self.layer,
-            "voxel": self.voxel,
-            "device": self.device,
-        }
-        for node, kind in ((heatNode, results.HEAT_MAP), (levelsNode, results.HEAT_LEVELS)):
-            results.followTransform(node, self.inputNode)
-            results.setProvenance(node, kind, self.inputNode, result["provenance"], parameters)
-        return heatNode, levelsNode
+        contrast = result["contrast"]
+        return Domain(result["outcome"], result["reasons"], contrast["name"], contrast["probabilities"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,10 +223,10 @@ class EvaluateJob:
         scene.checkScan(self.predictionNode, _("The volume to evaluate"))
 
     def params(self, folder: str) -> dict:
-        mask = None if self.maskNode is None else _writeMask(folder, self.maskNode, self.referenceNode)
+        mask = None if self.maskNode is None else writeMask(folder, self.maskNode, self.referenceNode)
         return {
-            "reference": _writeNode(folder, self.referenceNode),
-            "prediction": _writeNode(folder, self.predictionNode),
+            "reference": writeNode(folder, self.referenceNode),
+            "prediction": writeNode(folder, self.predictionNode),
             "modality": self.modality,
             "mask": mask,
             "protocol": self.protocol,
@@ -255,7 +234,7 @@ class EvaluateJob:
 
     def deliver(self, result: dict, folder: str, additions: results.Additions):
         name = _("{name} [scores]").format(name=self.predictionNode.GetName())
-        node = additions.add(results.scoresTable(result["scores"]), name)
+        node = additions.add(tables.fill(slicer.vtkMRMLTableNode(), tables.scores(result["scores"])), name)
         parameters = {"modality": self.modality, "protocol": self.protocol, "masked": self.maskNode is not None}
         results.setProvenance(node, results.SCORES, self.predictionNode, result["facts"], parameters)
         additions.folderBeside(self.predictionNode, name, [node])

@@ -21,10 +21,13 @@ from .scene import ijkToRASOfGeometry
 PREFIX = "MRITranslate."
 KIND = PREFIX + "Kind"
 SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
+UNCERTAINTY, CYCLE, COMPARED = "uncertainty", "difference there and back", "image beside"
+HEAT_TABLE, HEAT_SHARES, CHECK_CURVES, CHECK_CHART = "heat table", "heat shares", "check curves", "check chart"
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
 NO_HEAT = 0.01
 """Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
 INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
+VIRIDIS, MAGMA = "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeFileMagma.txt"
 DISPLAY_PERCENTILES = (0.5, 99.5)
 PERCENTILE_SAMPLES = 1_000_000
 
@@ -47,9 +50,9 @@ class Additions:
         for item in reversed(self._items):
             _hierarchy().RemoveItem(item)
 
-    def add(self, node, name: str):
-        """Add a filled node under a name that no other node has, with its display node where it has one."""
-        node.SetName(uniqueName(name))
+    def add(self, node, name: str, unique: bool = True):
+        """Add a filled node, with its display node where it has one; under a name that no other node has, if unique."""
+        node.SetName(uniqueName(name) if unique else name)
         node = slicer.mrmlScene.AddNode(node)
         self._nodes.append(node)
         if node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode"):
@@ -202,6 +205,21 @@ def showAsHeatMap(node) -> None:
     display.SetApplyThreshold(True)
 
 
+def showAsSpread(node, colours: str) -> None:
+    """A colour table from 0 to the volume's 99.5th percentile, for maps that have no negative values."""
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colours)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(*_displayRange(slicer.util.arrayFromVolume(node), 0.0))
+
+
+def setUnits(node, modality: Modality) -> None:
+    """State the unit of the voxel values alone, for what is no image of the modality itself."""
+    units = slicer.vtkCodedEntry()
+    units.SetValueSchemeMeaning(modality.units_code, "UCUM", modality.units_meaning)
+    node.SetVoxelValueUnits(units)
+
+
 def levelColours(additions: Additions, names: list[str]):
     """The colour table of heat levels: Inferno's colours under the levels' names; level 0 is transparent.
 
@@ -250,24 +268,11 @@ def showLayers(background, foreground, opacity: float) -> None:
     )
 
 
-def setHeatMapOpacity(opacity: float) -> None:
-    """Opacity of a heat map in every slice view that shows one in its foreground."""
+def setHeatMapLook(opacity: float, threshold: float) -> None:
+    """Opacity and lower threshold of the heat maps that slice views show in their foreground; nothing is computed."""
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         identity = composite.GetForegroundVolumeID()
         shown = slicer.mrmlScene.GetNodeByID(identity) if identity else None
         if shown is not None and shown.GetAttribute(KIND) == HEAT_MAP:
             composite.SetForegroundOpacity(opacity)
-
-
-def scoresTable(scores: dict[str, float | None]):
-    """A table node of scores, one measure a row, not yet in the scene. A score that is not finite is NaN."""
-    node = slicer.vtkMRMLTableNode()
-    names, values = vtk.vtkStringArray(), vtk.vtkDoubleArray()
-    names.SetName(_("Measure"))
-    values.SetName(_("Value"))
-    for name, value in scores.items():
-        names.InsertNextValue(name)
-        values.InsertNextValue(float("nan") if value is None else value)
-    node.AddColumn(names)
-    node.AddColumn(values)
-    return node
+            shown.GetDisplayNode().SetThreshold(max(NO_HEAT, threshold), 1.0)

@@ -24,12 +24,14 @@ def _volumesOf(value):
 class Run:
     """Runs a job on the worker. Nothing is added to the scene before the result is complete.
 
+    A quiet run (see Worker) gives way to another one.
     Closing the scene or removing an input node stops the run with a sentence. After `begin`, exactly one of
     `onFinished(nodes, warnings)` and `onFailed(error)` is called, from the event loop.
     """
 
-    def __init__(self, worker: Worker, job, onProgress, onFinished, onFailed) -> None:
+    def __init__(self, worker: Worker, job, onProgress, onFinished, onFailed, quiet: bool = False) -> None:
         self.job = job
+        self._quiet = quiet
         self._worker = worker
         self._onProgress = onProgress
         self._onFinished = onFinished
@@ -47,14 +49,14 @@ class Run:
             InputError: The job cannot be run; nothing was started and no callback will come.
         """
         self.job.check()
-        self._worker.checkFree()
+        self._worker.checkFree(self._quiet)
         self._watched = [node.GetID() for node in self.job.nodes()]
         self._folder = self._worker.folder()
         params = self.job.params(self._folder)
         self._sent = list(_volumesOf(params))
         self._watch()
         try:
-            self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError)
+            self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet)
         except Exception:
             self._end()
             raise
@@ -62,7 +64,7 @@ class Run:
     def cancel(self, reason: str = "") -> None:
         """Stop; `onFailed` gets a Cancelled that carries the reason."""
         self._reason = self._reason or reason or _("The run was cancelled.")
-        self._worker.cancel()
+        self._worker.cancel(self._quiet)
 
     def _watch(self) -> None:
         scene = slicer.mrmlScene

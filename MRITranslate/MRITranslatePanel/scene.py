@@ -15,6 +15,9 @@ from vtk.util import numpy_support
 from MRITranslateLib.errors import InputError
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+PLANE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""The patient's axis (left-right, front-back, head-foot) along which a model of a plane stacks its slices."""
+MOST_NAMED_LABELS = 10_000
 GEOMETRY_TOLERANCE = 1e-3
 """Largest difference (mm, or of a direction cosine) between the grid that was sent and the grid that came back."""
 
@@ -104,29 +107,54 @@ def maskArray(maskNode, referenceNode) -> np.ndarray:
     """
     if maskNode is None:
         raise InputError(_("The region is missing; choose a segmentation or a label map."))
-    if maskNode.IsA("vtkMRMLSegmentationNode"):
-        mask = _segmentationArray(maskNode, referenceNode)
-    elif maskNode.IsA("vtkMRMLLabelMapVolumeNode"):
-        mask = _labelMapArray(maskNode, referenceNode)
+    return (labelArray(maskNode, referenceNode)[0] != 0).astype(np.uint8)
+
+
+def labelArray(node, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
+    """The labels of a segmentation (its visible segments, numbered) or of a label map on a volume's grid.
+
+    Args:
+        node, referenceNode: As for `maskArray`.
+
+    Returns:
+        Labels (slice, row, column), 0 outside, and the names of those that occur.
+
+    Raises:
+        InputError: A node of another kind, or nothing of it inside the volume.
+    """
+    if node.IsA("vtkMRMLSegmentationNode"):
+        labels, names = _segmentationLabels(node, referenceNode)
+    elif node.IsA("vtkMRMLLabelMapVolumeNode"):
+        labels, names = _labelMapLabels(node, referenceNode), _colourNames(node)
     else:
         raise InputError(
             _('The region "{name}" is neither a segmentation nor a label map; choose one of these.').format(
-                name=maskNode.GetName()
+                name=node.GetName()
             )
         )
-    if not mask.any():
+    if not labels.any():
         raise InputError(
             _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
-                name=maskNode.GetName()
+                name=node.GetName()
             )
         )
-    return mask
+    return labels, names
 
 
-def _segmentationArray(segmentationNode, referenceNode) -> np.ndarray:
+def _colourNames(labelNode) -> dict[int, str]:
+    """Names of the labels above 0, from the colour table; label maps without one, or without names, have none."""
+    display = labelNode.GetDisplayNode()
+    table = display.GetColorNode() if display is not None else None
+    if table is None or table.GetNumberOfColors() > MOST_NAMED_LABELS:
+        return {}
+    names = {label: table.GetColorName(label) for label in range(1, table.GetNumberOfColors())}
+    return {label: name for label, name in names.items() if name and name != "(none)"}
+
+
+def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
     size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
     if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
-        return np.zeros(size, np.uint8)
+        return np.zeros(size, np.uint8), {}
     if segmentationNode.GetDisplayNode() is None:  # visibility, hence "visible segments", lives in the display node
         segmentationNode.CreateDefaultDisplayNodes()
     present = _nodeIDs()
@@ -137,11 +165,11 @@ def _segmentationArray(segmentationNode, referenceNode) -> np.ndarray:
             segmentationNode, temporary, referenceNode
         )
         if not exported or temporary.GetImageData() is None:
-            return np.zeros(size, np.uint8)
+            return np.zeros(size, np.uint8), {}
         array = slicer.util.arrayFromVolume(temporary)
         if array.shape != size:
             raise RuntimeError(f"The segmentation was exported with the size {array.shape} instead of {size}.")
-        return (array != 0).astype(np.uint8)
+        return array.copy(), _colourNames(temporary)
     finally:  # the export adds more than the label map: a display node and a colour table
         for identity in _nodeIDs() - present:
             node = slicer.mrmlScene.GetNodeByID(identity)
@@ -154,7 +182,7 @@ def _nodeIDs() -> set[str]:
     return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
-def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
+def _labelMapLabels(labelNode, referenceNode) -> np.ndarray:
     size = referenceNode.GetImageData().GetDimensions()
     image = labelNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
@@ -169,7 +197,7 @@ def _labelMapArray(labelNode, referenceNode) -> np.ndarray:
     _setVoxelTransform(reslice, referenceNode, labelNode)
     reslice.Update()
     scalars = numpy_support.vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
-    return (scalars.reshape(tuple(reversed(size))) != 0).astype(np.uint8)
+    return scalars.reshape(tuple(reversed(size))).copy()
 
 
 def _setVoxelTransform(reslice, fromNode, toNode) -> None:
@@ -191,3 +219,57 @@ def _setVoxelTransform(reslice, fromNode, toNode) -> None:
         reslice.SetResliceAxes(linear.GetMatrix())
     else:
         reslice.SetResliceTransform(between)
+
+
+def voxelAt(point, volumeNode) -> tuple[int, int, int]:
+    """Index (i, j, k) of the voxel at a point of the world (RAS, mm); parent transforms are respected.
+
+    Raises:
+        InputError: The point lies outside the volume.
+    """
+    index = _indexAt(point, volumeNode)
+    if any(not 0 <= n < extent for n, extent in zip(index, volumeNode.GetImageData().GetDimensions(), strict=True)):
+        raise InputError(_("The point lies outside the input volume; put it inside."))
+    return index
+
+
+def _indexAt(point, volumeNode) -> tuple[int, int, int]:
+    between = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volumeNode.GetParentTransformNode(), between)
+    local = between.TransformPoint(point)
+    return tuple(int(np.rint(n)) for n in (np.linalg.inv(ijkToRAS(volumeNode)) @ [*local, 1.0])[:3])
+
+
+def crosshairPoint():
+    """Where the crosshair of the slice views is (RAS, mm)."""
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if node is None:
+        raise InputError(_("There is no crosshair; choose a point."))
+    return node.GetCrosshairRAS()
+
+
+def planeOfView(volumeNode, plane: str) -> tuple[int, int]:
+    """The plane of a volume's voxels that the slice views show.
+
+    Of all slice views the one is taken whose slices lie most like the model's; its middle counts.
+
+    Args:
+        plane: Of the model: "axial", "coronal" or "sagittal".
+
+    Returns:
+        Axis (0 along the columns, 1 along the rows, 2 along the slices) and index.
+
+    Raises:
+        InputError: There is no slice view, or it lies outside the volume.
+    """
+    stacked = PLANE_AXES[plane]
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    if not views:
+        raise InputError(_("There is no slice view whose slice could be explained; explain the volume."))
+    matrix = max(views, key=lambda view: abs(view.GetSliceToRAS().GetElement(stacked, 2))).GetSliceToRAS()
+    index = _indexAt([matrix.GetElement(row, 3) for row in range(3)], volumeNode)
+    columns = ijkToRAS(volumeNode)[:3, :3]
+    axis = int(np.argmax(np.abs(columns[stacked]) / np.linalg.norm(columns, axis=0)))
+    if not 0 <= index[axis] < volumeNode.GetImageData().GetDimensions()[axis]:
+        raise InputError(_("The slice view lies outside the input volume; scroll into it."))
+    return axis, index[axis]

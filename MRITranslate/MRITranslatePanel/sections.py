@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+import qt
 from slicer.i18n import tr as _
 
 from MRITranslateLib import catalog
-from MRITranslateLib.errors import PackageError
+from MRITranslateLib.errors import Cancelled, InputError, PackageError
+
+from . import dependencies
+from .jobs import CheckJob
 
 PROBLEM_STYLE = "color: #b3261e;"
 WARNING_STYLE = "color: #9a6700;"
+GOOD_STYLE = "color: #1a7f37;"
+CHECK_DELAY_MS = 300
+"""So that paging through inputs and models does not start a check for each of them."""
+
+
+def readCard(model) -> dict:
+    """The card of a model of the list; {} for none, or for one that was changed on disk since it was listed."""
+    try:
+        return json.loads(catalog.read_card_text(model.folder)) if model is not None else {}
+    except (PackageError, ValueError):
+        return {}
 
 
 def _timeLeft(seconds: float) -> str:
@@ -47,6 +64,16 @@ class ModelSection:
         """Name of the chosen model, "" if there is none."""
         return self._ui.modelCombo.currentData or ""
 
+    @property
+    def chosen(self):
+        """Summary of the chosen model, None if there is none."""
+        return self._models.get(self.name)
+
+    @property
+    def hasWayBack(self) -> bool:
+        """Whether the chosen model's card names a model that goes the other way, and it is installed."""
+        return readCard(self.chosen).get("inverse") in self._models
+
     def choose(self, name: str) -> None:
         """Choose a model without telling `onChosen`; an unknown name chooses the first."""
         combo = self._ui.modelCombo
@@ -76,6 +103,73 @@ class ModelSection:
             )
         texts += [_("Not usable: {reason}").format(reason=model.broken) for model in self._broken]
         self._ui.cardText.setPlainText("\n\n".join(texts))
+
+
+class DomainSection:
+    """One line on whether the input looks like what the model was made for; looked at quietly when either changes."""
+
+    def __init__(self, ui, logic) -> None:
+        self._ui = ui
+        self._logic = logic
+        self._node = None
+        self._key = self._shown = self._asked = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(CHECK_DELAY_MS)
+        self._timer.connect("timeout()", self._ask)
+        self._show("", "")
+
+    def update(self, inputNode, model: str) -> None:
+        """Look at this input and model, if they are others than those whose outcome is shown."""
+        image = inputNode.GetImageData() if inputNode is not None else None
+        self._node = inputNode
+        self._key = (inputNode.GetID(), image.GetMTime(), model) if image is not None and model else None
+        if self._key in (self._shown, self._asked):
+            return
+        self._show("", "")
+        self._shown = None
+        if self._key is None:
+            self._timer.stop()
+        else:
+            self._timer.start()
+
+    def _ask(self) -> None:
+        if self._key is None or self._asked or self._logic.running or dependencies.missing():
+            return  # `update` comes again when the run ends
+        key = self._key
+
+        def finished(domain, warnings):
+            self._asked = None
+            if key == self._key:
+                self._shown = key
+                self._tell(domain)
+            else:
+                self._timer.start()
+
+        def failed(error):
+            self._asked = None
+            if isinstance(error, Cancelled):  # it gave way to a run, whose end calls for `update`
+                return
+            self._shown = key  # the run itself will say it in the open
+            if isinstance(error, InputError):
+                self._show(str(error), PROBLEM_STYLE)
+
+        try:
+            self._asked = key
+            self._logic.startQuietly(CheckJob(self._node, key[2]), finished, failed)
+        except Exception as error:
+            failed(error)
+
+    def _tell(self, domain) -> None:
+        share = round(100 * domain.probabilities.get(domain.contrast, 0.0))
+        looks = _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share)
+        style = {"ok": GOOD_STYLE, "warn": WARNING_STYLE, "refuse": PROBLEM_STYLE}[domain.outcome]
+        self._show(" ".join([looks, *domain.reasons]), style)
+
+    def _show(self, text: str, style: str) -> None:
+        self._ui.domainLabel.text = text
+        self._ui.domainLabel.styleSheet = style
+        self._ui.domainLabel.visible = bool(text)
 
 
 class StatusSection:

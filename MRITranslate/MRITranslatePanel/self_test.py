@@ -31,7 +31,7 @@ class SelfTest:
         self.logic = self.logicClass()
 
     def runTest(self):
-        for name in ("test_translate", "test_explain", "test_problems"):
+        for name in ("test_translate", "test_explain", "test_check", "test_problems"):
             self.setUp()
             self.delayDisplay(name)
             getattr(self, name)()
@@ -39,7 +39,12 @@ class SelfTest:
     def test_translate(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
         models = {model.name for model in catalog.list_models() if model.broken is None}
-        checkSynthetic(scan, self.logic.translate(scan, "t1_to_t2"), "T2", "110852")
+        synthetic = self.logic.translate(scan, "t1_to_t2", uncertainty=True)
+        checkSynthetic(scan, synthetic, "T2", "110852")
+        spread = synthetic.GetNodeReference(results.PREFIX + "uncertainty")
+        checkPlace(scan, spread)
+        assert slicer.util.arrayFromVolume(spread).min() >= 0
+        assert slicer.util.arrayFromVolume(spread).max() > 0
         if "t1_to_ct" in models:
             node = self.logic.translate(scan, "t1_to_ct")
             checkSynthetic(scan, node, "CT", "112031")
@@ -48,8 +53,10 @@ class SelfTest:
 
     def test_explain(self):
         nodes = self.logic.loadPhantom(shape=SHAPE)
-        for options in ({"target": "region", "regionNode": nodes["labels"]}, {"target": "realism"}):
-            heatMap, levels = self.logic.explain(nodes["t1"], "t1_to_t2", **options)
+        anatomy = {"anatomyNode": nodes["labels"]}
+        for options in ({"target": "region", "regionNode": nodes["labels"], **anatomy}, {"target": "realism"}):
+            explained = self.logic.explain(nodes["t1"], "t1_to_t2", **options)
+            heatMap, levels = explained
             checkPlace(nodes["t1"], heatMap)
             checkPlace(nodes["t1"], levels)
             display = heatMap.GetDisplayNode()
@@ -61,6 +68,23 @@ class SelfTest:
             assert levels.IsA("vtkMRMLLabelMapVolumeNode")
             assert 1 <= slicer.util.arrayFromVolume(levels).max() <= 4
             assert levels.GetDisplayNode().GetColorNode().GetNumberOfColors() == 5
+            checkTable(levels, explained.table)
+        shares = self.logic.explain(nodes["t1"], "t1_to_t2", "voxel", voxel=(32, 32, 12), **anatomy).shares
+        assert abs(slicer.util.arrayFromTableColumn(shares, shares.GetColumnName(1)).sum() - 100) < 1e-3
+
+    def test_check(self):
+        nodes = self.logic.loadPhantom(shape=SHAPE)
+        explained = self.logic.explain(nodes["t1"], "t1_to_t2", plane=(2, 12), checkMap=True)
+        assert explained.passes in (True, False)
+        assert explained.sentences
+        assert explained.chart.GetNumberOfPlotSeriesNodes() == 6
+        for number in range(6):
+            series = explained.chart.GetNthPlotSeriesNode(number)
+            curve = slicer.util.arrayFromTableColumn(series.GetTableNode(), series.GetYColumnName())
+            assert np.isfinite(curve).all()
+            assert np.ptp(curve) > 0
+        assert self.logic.check(nodes["ct"], "t1_to_t2").outcome == "refuse"
+        assert self.logic.check(nodes["t1"], "t1_to_t2").outcome != "refuse"
 
     def test_problems(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
@@ -106,6 +130,14 @@ def checkSynthetic(scan, node, modality: str, quantity: str) -> None:
     array = slicer.util.arrayFromVolume(node)
     assert np.isfinite(array).all()
     assert array.max() > array.min()
+
+
+def checkTable(levels, table) -> None:
+    """The volumes of the table are those of the label map."""
+    labels = slicer.util.arrayFromVolume(levels)
+    ml = np.prod(levels.GetSpacing()) / 1000
+    stated = slicer.util.arrayFromTableColumn(table, table.GetColumnName(1))
+    assert np.allclose(stated, [ml * (labels == level).sum() for level in range(5)])
 
 
 def checkPlace(scan, node) -> None:

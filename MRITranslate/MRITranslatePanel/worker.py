@@ -39,7 +39,8 @@ class WorkerError(RuntimeError):
 
 
 class _Request:
-    def __init__(self, request, onProgress, onResult, onError) -> None:
+    def __init__(self, request, onProgress, onResult, onError, quiet) -> None:
+        self.quiet = quiet
         self.request = request
         self.onProgress = onProgress
         self.onResult = onResult
@@ -87,6 +88,7 @@ class _Session:
 class Worker:
     """Requests to the worker process, one at a time; callbacks come from the event loop.
 
+    Beside that one there may be a quiet request, a short one that nobody waits for: it gives way to the other.
     `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, folder)`
     and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError.
     """
@@ -95,6 +97,7 @@ class Worker:
         self.graceMs = GRACE_MS
         self._session = None
         self._current = None
+        self._quiet = None
         self._count = 0
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
@@ -110,9 +113,9 @@ class Worker:
         """The process id of the running worker, 0 if there is none."""
         return self._session.pid or int(self._session.process.processId()) if self._session else 0
 
-    def checkFree(self) -> None:
-        """Raises InputError while a request is under way."""
-        if self.busy:
+    def checkFree(self, quiet: bool = False) -> None:
+        """Raises InputError while a request is under way; for a quiet one, while another quiet one is."""
+        if (self._quiet if quiet else self._current) is not None:
             raise InputError(_("Another run is under way; wait for its end or cancel it."))
 
     def folder(self) -> str:
@@ -127,36 +130,46 @@ class Worker:
             raise WorkerError(_noStart())
         return self._session.folder
 
-    def request(self, method: str, params: dict, onProgress, onResult, onError) -> None:
+    def request(self, method: str, params: dict, onProgress, onResult, onError, quiet: bool = False) -> None:
         """Send one request; see the class for the callbacks.
 
         Raises:
-            InputError: Another request is under way, or the parameters break the protocol.
+            InputError: Another request (of its kind, quiet or not) is under way, or the parameters break the protocol.
         """
-        self.checkFree()
+        self.checkFree(quiet)
         self._count += 1
         request = messages.Request(f"r{self._count}", method, params)
         request.line()  # says now, not later, if the parameters are wrong
         self.folder()
-        self._current = _Request(request, onProgress, onResult, onError)
-        logging.info("MRITranslate: %s started", method)
+        made = _Request(request, onProgress, onResult, onError, quiet)
+        if quiet:
+            self._quiet = made
+        else:
+            self.cancel(quiet=True)
+            self._current = made
+            logging.info("MRITranslate: %s started", method)
         if self._session.ready:
-            self._send()
+            self._send(made)
         else:
             onProgress(0.0, _("Starting the computing process"), 0, 0, None)
 
-    def cancel(self) -> None:
-        """Ask the worker to stop; it is killed if it does not within `graceMs`. Without a request, nothing happens."""
-        if not self.busy or self._current.cancelled:
+    def cancel(self, quiet: bool = False) -> None:
+        """Ask the worker to stop. Without a request, nothing happens.
+
+        It is killed if it does not within `graceMs`, unless the request is the quiet one, which is soon over anyway.
+        """
+        request = self._quiet if quiet else self._current
+        if request is None or request.cancelled:
             return
-        self._current.cancelled = True
-        if self._current.sent:
+        request.cancelled = True
+        if request.sent:
             self._count += 1
-            cancel = messages.Request(f"r{self._count}", "cancel", {"id": self._current.request.id})
+            cancel = messages.Request(f"r{self._count}", "cancel", {"id": request.request.id})
             self._session.process.write(cancel.line())
-            self._grace.start(self.graceMs)
+            if not quiet:
+                self._grace.start(self.graceMs)
         else:
-            self._fail(Cancelled(_("The run was cancelled.")))
+            self._fail(request, Cancelled(_("The run was cancelled.")))
 
     def stop(self) -> None:
         """End the process and remove its folder. A request under way ends as cancelled."""
@@ -164,7 +177,7 @@ class Worker:
         self._grace.stop()
         if session is not None:
             session.process.blockSignals(True)
-            if self.busy or not session.ready:
+            if self._requests() or not session.ready:
                 session.kill()
             session.process.closeWriteChannel()  # the end of its input tells the worker to leave
             if not session.process.waitForFinished(QUIT_MS):
@@ -172,8 +185,8 @@ class Worker:
                 session.process.waitForFinished(QUIT_MS)
             session.process.deleteLater()
             session.removeFolder()
-        if self.busy:
-            self._fail(Cancelled(_("The run was cancelled.")))
+        for request in self._requests():
+            self._fail(request, Cancelled(_("The run was cancelled.")))
 
     # The process reports
 
@@ -187,9 +200,12 @@ class Worker:
         self._session = session
         session.start()
 
-    def _send(self) -> None:
-        self._current.sent = True
-        self._session.process.write(self._current.request.line())
+    def _requests(self) -> list:
+        return [request for request in (self._quiet, self._current) if request is not None]
+
+    def _send(self, request: _Request) -> None:
+        request.sent = True
+        self._session.process.write(request.request.line())
 
     def _onOutput(self, session: _Session) -> None:
         try:
@@ -205,11 +221,12 @@ class Worker:
     def _onEvent(self, session: _Session, event) -> None:
         if event.event == "ready":
             session.ready, session.pid = True, event.fields["pid"]
-            if self.busy and not self._current.sent:
-                self._send()
+            for request in self._requests():
+                if not request.sent:
+                    self._send(request)
             return
-        current = self._current
-        if current is None or event.id != current.request.id:
+        current = next((request for request in self._requests() if request.request.id == event.id), None)
+        if current is None:
             return  # the answer to a cancel message, or the end of a request that nobody waits for
         if event.event == "progress":
             fields = event.fields
@@ -218,11 +235,10 @@ class Worker:
             )
         elif event.event == "result":
             result = messages.check_result(current.request.method, event.fields["result"])
-            self._end()
-            logging.info("MRITranslate: %s finished", current.request.method)
+            self._end(current)
             current.onResult(result, session.folder)
         elif event.event == "error":
-            self._fail(self._error(event.fields["kind"], event.fields["message"], session))
+            self._fail(current, self._error(event.fields["kind"], event.fields["message"], session))
 
     def _error(self, kind: str, message: str, session: _Session) -> Exception:
         if kind == "cancelled":
@@ -239,16 +255,15 @@ class Worker:
             return
         self._session = None
         session.process.deleteLater()
-        if not self.busy:
-            return
-        if self._current.cancelled:
-            self._fail(Cancelled(_("The run was cancelled.")))
-        else:
+        for request in self._requests():
+            if request.cancelled:
+                self._fail(request, Cancelled(_("The run was cancelled.")))
+                continue
             message = _(
                 "The computing process ended unexpectedly (code {code}), perhaps for lack of memory; run it again, "
                 "with a smaller volume if this repeats."
             ).format(code=code)
-            self._fail(WorkerError(message, "\n".join(session.errors)))
+            self._fail(request, WorkerError(message, "\n".join(session.errors)))
 
     def _onError(self, session: _Session, error) -> None:
         if int(error) != 0:  # all but FailedToStart are followed by finished()
@@ -256,25 +271,27 @@ class Worker:
         session.removeFolder()
         if session is self._session:
             self._session = None
-            if self.busy:
-                self._fail(WorkerError(_noStart(), session.process.errorString()))
+            for request in self._requests():
+                self._fail(request, WorkerError(_noStart(), session.process.errorString()))
 
     def _onGraceOver(self) -> None:
         if self.busy and self._session is not None:
             logging.warning("MRITranslate: the worker did not stop in time and is killed")
             self._session.kill()
 
-    def _end(self):
+    def _end(self, request: _Request) -> None:
+        if request.quiet:
+            self._quiet = None
+            return
         self._grace.stop()
-        current, self._current = self._current, None
-        return current
+        self._current = None
+        logging.info("MRITranslate: %s ended", request.request.method)
 
-    def _fail(self, error: Exception) -> None:
-        current = self._end()
-        logging.info("MRITranslate: %s ended (%s)", current.request.method, type(error).__name__)
+    def _fail(self, request: _Request, error: Exception) -> None:
+        self._end(request)
         if isinstance(error, WorkerError) and error.details:
             logging.debug("MRITranslate: the worker's last lines:\n%s", error.details)
-        current.onError(error)
+        request.onError(error)
 
 
 def _noStart() -> str:

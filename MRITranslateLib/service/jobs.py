@@ -5,12 +5,14 @@ Everything heavy is imported inside the functions: the worker must be ready befo
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import Cancelled, InputError, OutOfMemory
 from .messages import ProtocolError
@@ -18,8 +20,11 @@ from .messages import ProtocolError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from ..explain import Beside
+    from ..faithfulness import Faithfulness
+    from ..levels import Levels, Segments
     from ..package import Package
-    from ..targets import Error, Realism, Region, Voxel
+    from ..targets import Target
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
@@ -37,6 +42,7 @@ class Jobs:
         self._methods: dict[str, Callable[[Mapping[str, Any], Progress, Cancel], dict[str, Any]]] = {
             "translate": self._translate,
             "explain": self._explain,
+            "check": self._check,
             "evaluate": self._evaluate,
             "phantom": self._phantom,
             "devices": self._devices,
@@ -56,29 +62,51 @@ class Jobs:
         package = self._package(params["model"])
         from ..translate import translate
 
-        device = params.get("device", "auto")
-        made = translate(image, package, device=device, mask=mask, progress=progress, cancel=cancel)
+        made = translate(
+            image,
+            package,
+            device=params.get("device", "auto"),
+            mask=mask,
+            uncertainty=self._uncertainty(params),
+            cycle=self._cycle(params.get("cycle")),
+            progress=progress,
+            cancel=cancel,
+        )
         return {
             "image": self._send(made.image),
             "modality": package.translation_card().target,
             "warnings": list(made.warnings),
             "provenance": dict(made.provenance),
+            "uncertainty": self._send(made.uncertainty),
+            "cycle": self._send(made.cycle),
         }
+
+    def _uncertainty(self, params: Mapping[str, Any]) -> bool | str | list[Package]:
+        others = [self._package(model) for model in params.get("ensemble", [])]
+        asked = params.get("uncertainty")
+        return others or asked == "auto" or asked or False
+
+    def _cycle(self, model: str | None) -> bool | Package:
+        return False if model is None else model == "auto" or self._package(model)
 
     def _explain(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         progress(0.0, "Loading the model", 0, 1)
         image = self._receive(params["image"])
-        target = self._target(params["target"])
+        target = self._target(params["target"], image)
         package = self._package(params["model"])
         from ..explain import explain
+        from ..levels import share_sentence
 
         made = explain(
             image,
             package,
             target,
             method=params.get("method", "gradcam"),
-            layer=params.get("layer"),
+            layer=_layers(params.get("layer")),
             device=params.get("device", "auto"),
+            levels=_levels(params.get("levels", {})),
+            segments=self._segments(params.get("segments")),
+            check=params.get("check", False),
             progress=progress,
             cancel=cancel,
         )
@@ -88,7 +116,32 @@ class Jobs:
             "level_names": list(made.level_names),
             "warnings": list(made.warnings),
             "provenance": dict(made.provenance),
+            "table": [{key: _number(value) for key, value in asdict(row).items()} for row in made.table],
+            "shares": dict(made.shares),
+            "share_sentence": share_sentence(made.shares) if made.shares else "",
+            "faithfulness": _faithfulness(made.faithfulness),
+            "beside": self._beside(made.beside),
         }
+
+    def _beside(self, beside: Beside | None) -> dict[str, Any] | None:
+        if beside is None:
+            return None
+        return {
+            "image": self._send(beside.image),
+            "heatmap": self._send(beside.heatmap),
+            "score": _number(beside.score),
+            "title": beside.title,
+        }
+
+    def _check(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Looking at the image", 0, 1)
+        image = self._receive(params["image"])
+        package = self._package(params["model"])
+        from .. import check
+
+        report = check(image, package)
+        contrast = {"name": report.contrast.name, "probabilities": dict(report.contrast.probabilities)}
+        return {"outcome": report.outcome, "reasons": list(report.reasons), "contrast": contrast}
 
     def _evaluate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         from ..evaluate import evaluate
@@ -127,18 +180,31 @@ class Jobs:
             devices.append({"name": "mps", "title": "Apple GPU", "free_bytes": _free_memory()})
         return {"devices": devices}
 
-    def _target(self, target: Mapping[str, Any]) -> Region | Voxel | Realism | Error:
-        from ..targets import Error, Realism, Region, Voxel
+    def _target(self, target: Mapping[str, Any], image: sitk.Image) -> Target:
+        from ..targets import ClassScore, Error, Match, Realism, Region, Voxel
 
         match target["kind"]:
             case "region":
                 return Region(self._receive(target["mask"]))
+            case "slice":
+                return Region(_in_plane(image, self._receive(target.get("mask")), target["axis"], target["index"]))
             case "voxel":
                 return Voxel(*target["index"])
             case "error":
                 return Error(self._receive(target["reference"]))
+            case "class":
+                return ClassScore(target["name"])
+            case "match":
+                return Match(target["report"], target.get("seed", 1))
             case _:
-                return Realism()
+                return Realism(self._receive(target.get("reference")), target.get("seed", 1), target.get("report"))
+
+    def _segments(self, segments: Mapping[str, Any] | None) -> Segments | None:
+        if segments is None:
+            return None
+        from ..levels import Segments
+
+        return Segments(self._receive(segments["labels"]), {int(key): name for key, name in segments["names"].items()})
 
     def _package(self, model: str) -> Package:
         """The package of a name or folder; its networks stay loaded while its card, with their hashes, is the same."""
@@ -158,10 +224,65 @@ class Jobs:
 
         return None if volume is None else receive_image(self.folder, volume)
 
-    def _send(self, image: sitk.Image) -> dict[str, Any]:
+    @overload
+    def _send(self, image: sitk.Image) -> dict[str, Any]: ...
+    @overload
+    def _send(self, image: sitk.Image | None) -> dict[str, Any] | None: ...
+    def _send(self, image: sitk.Image | None) -> dict[str, Any] | None:
         from .images import send_image
 
-        return send_image(self.folder, image)
+        return None if image is None else send_image(self.folder, image)
+
+
+def _in_plane(image: sitk.Image, mask: sitk.Image | None, axis: int, index: int) -> sitk.Image:
+    """What of a mask, or of the foreground if there is none, lies in one plane of an image's voxels.
+
+    Raises:
+        InputError: Nothing does, there is no such plane, or the mask is of another size.
+    """
+    import numpy as np
+    import SimpleITK as sitk
+
+    from ..intensity import foreground
+
+    if index >= image.GetSize()[axis]:
+        raise InputError(f"The image has no plane of voxels number {index} along this axis; choose one inside.")
+    if mask is not None and mask.GetSize() != image.GetSize():
+        raise InputError("The region does not lie on the input's grid; draw it on the input volume.")
+    plane = (*(slice(None) for _ in range(2 - axis)), slice(index, index + 1))
+    inside = foreground(sitk.GetArrayViewFromImage(image)) if mask is None else sitk.GetArrayViewFromImage(mask) != 0
+    chosen = np.zeros(inside.shape, dtype=np.uint8)
+    chosen[plane] = inside[plane]
+    if not chosen.any():
+        what = "head" if mask is None else "region"
+        raise InputError(f"Nothing of the {what} lies in this slice; scroll to one that shows a part of it.")
+    made = sitk.GetImageFromArray(chosen)
+    made.CopyInformation(image)
+    return made
+
+
+def _layers(text: str | None) -> str | list[str] | None:
+    """One name, or a list of names that had commas between them; None where there is none."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    return None if not names else names[0] if len(names) == 1 else names
+
+
+def _levels(options: Mapping[str, Any]) -> Levels:
+    from ..levels import Levels
+
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    return Levels(**given)
+
+
+def _number(value: Any) -> Any:
+    """JSON has neither infinity nor NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _faithfulness(found: Faithfulness | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {key: _number(value) for key, value in found.as_json().items()}
 
 
 def failure(error: Exception) -> tuple[str, str]:

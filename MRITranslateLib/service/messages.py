@@ -43,19 +43,73 @@ IDENTIFIER = Text(r"[A-Za-z0-9_.\-]{1,64}")
 _TEXTS = ListOf(Text(maximum=MAX_LINE))
 _FACTS = TableOf(Text(maximum=MAX_LINE))
 
+#: Which voxels of a volume (a plane of voxels): axis 0 runs along the columns, 1 along the rows, 2 along the slices.
+_PLANE = {"axis": Whole(0, 2), "index": Whole(0, 2**31)}
+_SEED = Whole(0, 2**32 - 1)
 TARGET = OneOf(
     "kind",
     {
         "region": Record({"kind": Choice(("region",)), "mask": VOLUME}),
+        # What of the mask lies in the plane; without a mask, what of the head does.
+        "slice": Record({"kind": Choice(("slice",)), **_PLANE, "mask": OrNull(VOLUME)}, ("mask",)),
         "voxel": Record({"kind": Choice(("voxel",)), "index": ListOf(Whole(0, 2**31), 3)}),
-        "realism": Record({"kind": Choice(("realism",))}),
+        "realism": Record(
+            {
+                "kind": Choice(("realism",)),
+                "reference": OrNull(VOLUME),
+                "seed": _SEED,
+                "report": OrNull(Text(maximum=MAX_LINE)),
+            },
+            ("reference", "seed", "report"),
+        ),
         "error": Record({"kind": Choice(("error",)), "reference": VOLUME}),
+        "class": Record({"kind": Choice(("class",)), "name": Text(maximum=200)}),
+        "match": Record({"kind": Choice(("match",)), "report": Text(maximum=MAX_LINE), "seed": _SEED}, ("seed",)),
     },
+)
+#: How a heat map is cut into levels; see MRITranslateLib.levels.
+LEVELS = Record(
+    {"quantiles": ListOf(Number()), "thresholds": OrNull(ListOf(Number())), "min_ml": Number()},
+    ("quantiles", "thresholds", "min_ml"),
+)
+#: Anatomy to hold a heat map against: a label image on the input's grid, and names by label ("1", "2", ...).
+SEGMENTS = Record({"labels": VOLUME, "names": TableOf(Text(maximum=200))})
+
+_CURVES = Record(dict.fromkeys(("fractions", "explained", "random", "spread", "centre"), ListOf(Number())))
+FAITHFULNESS = Record(
+    {
+        "deletion": _CURVES,
+        "insertion": _CURVES,
+        "areas": TableOf(Number()),
+        "twin_correlation": OrNull(Number()),
+        "passes": Truth(),
+        "sentence": Text(),
+    }
+)
+BESIDE = Record({"image": VOLUME, "heatmap": VOLUME, "score": OrNull(Number()), "title": Text()})
+#: A level in figures; the means are null where the level has no voxel.
+_LEVEL_ROW = Record(
+    {
+        "label": Whole(0),
+        "name": Text(),
+        "ml": Number(),
+        "mean_heat": OrNull(Number()),
+        "mean_intensity": OrNull(Number()),
+    }
 )
 
 PARAMS: dict[str, Record] = {
     "translate": Record(
-        {"image": VOLUME, "model": MODEL, "device": DEVICE, "mask": OrNull(VOLUME)}, ("device", "mask")
+        {
+            "image": VOLUME,
+            "model": MODEL,
+            "device": DEVICE,
+            "mask": OrNull(VOLUME),
+            "uncertainty": OrNull(Choice(("auto", "augmentation", "dropout"))),  # null: none
+            "ensemble": ListOf(MODEL),  # uncertainty over these and the model, instead of "uncertainty"
+            "cycle": OrNull(MODEL),  # the model of the way back; "auto": the one that the card names
+        },
+        ("device", "mask", "uncertainty", "ensemble", "cycle"),
     ),
     "explain": Record(
         {
@@ -63,11 +117,15 @@ PARAMS: dict[str, Record] = {
             "model": MODEL,
             "target": TARGET,
             "method": Text(maximum=40),
-            "layer": OrNull(Text(maximum=200)),
+            "layer": OrNull(Text(maximum=1000)),  # one name, or several with commas between them
             "device": DEVICE,
+            "levels": LEVELS,
+            "segments": OrNull(SEGMENTS),
+            "check": Truth(),
         },
-        ("method", "layer", "device"),
+        ("method", "layer", "device", "levels", "segments", "check"),
     ),
+    "check": Record({"image": VOLUME, "model": MODEL}),
     "evaluate": Record(
         {
             "reference": VOLUME,
@@ -80,7 +138,7 @@ PARAMS: dict[str, Record] = {
         ("modality", "mask", "protocol", "input"),
     ),
     "phantom": Record(
-        {"seed": Whole(0, 2**32 - 1), "shape": ListOf(Whole(1, 1024), 3), "lesions": Whole(0, 100)},
+        {"seed": _SEED, "shape": ListOf(Whole(1, 1024), 3), "lesions": Whole(0, 100)},
         ("seed", "shape", "lesions"),
     ),
     "devices": Record(),
@@ -89,9 +147,38 @@ PARAMS: dict[str, Record] = {
 }
 
 RESULTS: dict[str, Record] = {
-    "translate": Record({"image": VOLUME, "modality": Text(), "warnings": _TEXTS, "provenance": _FACTS}),
+    "translate": Record(
+        {
+            "image": VOLUME,
+            "modality": Text(),
+            "warnings": _TEXTS,
+            "provenance": _FACTS,
+            "uncertainty": OrNull(VOLUME),  # standard deviation in the unit of the image
+            "cycle": OrNull(VOLUME),  # fraction of the input's full scale
+        },
+        ("uncertainty", "cycle"),
+    ),
     "explain": Record(
-        {"heatmap": VOLUME, "levels": VOLUME, "level_names": _TEXTS, "warnings": _TEXTS, "provenance": _FACTS}
+        {
+            "heatmap": VOLUME,
+            "levels": VOLUME,
+            "level_names": _TEXTS,
+            "warnings": _TEXTS,
+            "provenance": _FACTS,
+            "table": ListOf(_LEVEL_ROW),
+            "shares": TableOf(Number()),
+            "share_sentence": Text(),  # empty without segments
+            "faithfulness": OrNull(FAITHFULNESS),
+            "beside": OrNull(BESIDE),
+        },
+        ("table", "shares", "share_sentence", "faithfulness", "beside"),
+    ),
+    "check": Record(
+        {
+            "outcome": Choice(("ok", "warn", "refuse")),
+            "reasons": _TEXTS,
+            "contrast": Record({"name": Text(), "probabilities": TableOf(Number())}),
+        }
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.
     "evaluate": Record({"scores": TableOf(OrNull(Number())), "facts": _FACTS}),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY_T2, TINY_CT, SLOW = "tiny_t2", "tiny_ct", "slow_t2"
+TINY_T2, TINY_T1, TINY_CT, SLOW, CLASSIFIER = "tiny_t2", "tiny_t1", "tiny_ct", "slow_t2", "tiny_classes"
 
 
 @pytest.fixture(scope="session")
@@ -18,14 +18,18 @@ def models_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(models_folder):
-    """A quick T1 to T2 and a quick T1 to CT in the user's folder."""
+    """In the user's folder a quick T1 to T2 with its way back, a quick T1 to CT, and a classifier of T1 slices."""
     from Testing.MRITranslateLib.packages import tiny_package
 
     ct_intensity = {
         "source": {"name": "foreground_median"},
         "target": {"name": "window", "parameters": {"low": -1024.0, "high": 3071.0}},
     }
-    tiny_package(models_folder / TINY_T2, name=TINY_T2, title="Tiny T1 to T2")
+    tiny_package(models_folder / TINY_T2, name=TINY_T2, title="Tiny T1 to T2", inverse=TINY_T1)
+    tiny_package(models_folder / TINY_T1, name=TINY_T1, title="Tiny T2 to T1", source="T2", target="T1")
+    tiny_package(
+        models_folder / CLASSIFIER, task="classification", source="T1", picture={"size": 32, "spacing_mm": 8.0}
+    )
     tiny_package(models_folder / TINY_CT, name=TINY_CT, title="Tiny T1 to CT", target="CT", intensity=ct_intensity)
 
 
@@ -91,6 +95,12 @@ def wait(condition, seconds=120.0):
 def choose_model(widget, name):
     combo = widget.ui.modelCombo
     combo.currentIndex = combo.findData(name)
+
+
+def choose_target(widget, name):
+    """What to explain, by the worker's name for it."""
+    targets = [target.value for target in sys.modules["MRITranslatePanel.parameters"].Target]
+    widget.ui.targetCombo.currentIndex = targets.index(name)
 
 
 def click_and_wait(widget, button):

@@ -12,7 +12,7 @@ import pytest
 from MRITranslateLib.errors import InputError
 from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
-from .conftest import ROOT, SLOW, TINY_CT, TINY_T2, choose_model, click_and_wait, wait
+from .conftest import ROOT, SLOW, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait, wait
 
 SHAPE = (12, 40, 36)
 
@@ -69,9 +69,10 @@ def test_run_says_why_it_is_disabled(panel):
     assert panel.ui.runButton.enabled
     assert not panel.ui.explainButton.enabled
     assert "region" in panel.ui.explainButton.toolTip
-    panel.ui.targetCombo.currentIndex = 1
+    choose_target(panel, "realism")
     assert panel.ui.explainButton.enabled
-    assert not panel.ui.regionSelector.enabled
+    assert not panel.ui.explainSliceButton.enabled
+    assert "slice by slice" in panel.ui.explainSliceButton.toolTip
 
 
 def test_card_of_the_chosen_model_is_shown(panel):
@@ -116,8 +117,8 @@ def test_translation_then_explanations(panel):
         assert name in panel.ui.statusLabel.text
         assert slicer.mrmlScene.GetFirstNodeByName(name) is not None
     composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
-    for index, target in ((0, "region"), (1, "realism")):
-        panel.ui.targetCombo.currentIndex = index
+    for target in ("region", "realism"):
+        choose_target(panel, target)
         click_and_wait(panel, panel.ui.explainButton)
         heat = slicer.mrmlScene.GetFirstNodeByName(f"Phantom 1 T1 [heat map of {TINY_T2}, {target}]")
         assert heat is not None, panel.ui.statusLabel.text

@@ -83,7 +83,8 @@ def test_provenance(logic):
     assert stated["MRITranslate.Version"] == "1.0.0"
     assert len(stated["MRITranslate.WeightsSHA256"]) == 64
     assert (stated["MRITranslate.SourceNodeID"], stated["MRITranslate.SourceNodeName"]) == (scan.GetID(), "Scan")
-    assert json.loads(stated["MRITranslate.Parameters"]) == {"model": TINY_T2, "device": "auto", "masked": False}
+    chosen = {"model": TINY_T2, "device": "auto", "masked": False, "uncertainty": False, "cycle": False}
+    assert json.loads(stated["MRITranslate.Parameters"]) == chosen
     assert "not for diagnosis" in stated["MRITranslate.Notice"]
     assert {f"MRITranslate.{key}" for key in ("Date", "Torch", "Python", "Slicer", "Extension", "Kind")} <= set(stated)
 

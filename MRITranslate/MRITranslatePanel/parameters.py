@@ -1,0 +1,112 @@
+"""The choices of the panel: their kinds, their words for people, and the parameter node that keeps them."""
+
+import enum
+from typing import Annotated, Optional, Union
+
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+
+class Device(enum.Enum):
+    """Where to compute; the value is the worker's name for it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+    def label(self):
+        return {
+            "auto": _("Automatic"),
+            "cpu": _("Processor (CPU)"),
+            "cuda": _("NVIDIA graphics card"),
+            "mps": _("Apple graphics"),
+        }[self.value]
+
+
+class Target(enum.Enum):
+    """What a heat map explains."""
+
+    REGION = "region"
+    VOXEL = "voxel"
+    REALISM = "realism"
+    ERROR = "error"
+    CLASS = "class"
+
+    def label(self):
+        return {
+            "region": _("A region of the output"),
+            "voxel": _("A point of the output"),
+            "realism": _("Realism of the output"),
+            "error": _("Error against a reference"),
+            "class": _("A class of a classifier"),
+        }[self.value]
+
+
+class Method(enum.Enum):
+    """How a heat map is computed."""
+
+    GRADCAM = "gradcam"
+    GRADCAM_PLUS_PLUS = "gradcam++"
+    HIRESCAM = "hirescam"
+    LAYERCAM = "layercam"
+    XGRADCAM = "xgradcam"
+    GRADCAM_ELEMENTWISE = "gradcamelementwise"
+    EIGENCAM = "eigencam"
+    EIGENGRADCAM = "eigengradcam"
+
+    def label(self):
+        return {
+            "gradcam": _("Grad-CAM"),
+            "gradcam++": _("Grad-CAM++"),
+            "hirescam": _("HiResCAM"),
+            "layercam": _("LayerCAM"),
+            "xgradcam": _("XGrad-CAM"),
+            "gradcamelementwise": _("Grad-CAM, element-wise"),
+            "eigencam": _("EigenCAM"),
+            "eigengradcam": _("EigenGradCAM"),
+        }[self.value]
+
+
+@parameterNodeWrapper
+class MRITranslateParameterNode:
+    """The choices of the panel, saved with the scene.
+
+    inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
+    uncertainty, cycle - which maps to make beside the synthetic image
+    target - what to explain; regionNode, pointNode, referenceVolume, classifier and className say it exactly
+    method, layer - how to explain it (an empty layer: the network's own choice)
+    anatomyNode - whose segments' shares of the heat are counted
+    checkMap - whether the map itself is put to the test
+    speckMl - size below which specks leave a level, in millilitres
+    heatMapVolume, levelsVolume - what receives the explanation (None: new nodes)
+    opacity, threshold - of the heat map in the slice views
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    model: str
+    device: Device = Device.AUTO
+    uncertainty: bool = False
+    cycle: bool = False
+    outputVolume: Optional[vtkMRMLScalarVolumeNode]
+    target: Target = Target.REGION
+    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    pointNode: Optional[vtkMRMLMarkupsFiducialNode]
+    referenceVolume: Optional[vtkMRMLScalarVolumeNode]
+    classifier: str
+    className: str
+    method: Method = Method.GRADCAM
+    anatomyNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    checkMap: bool = False
+    layer: str
+    speckMl: Annotated[float, WithinRange(0, 100)] = 0.0
+    heatMapVolume: Optional[vtkMRMLScalarVolumeNode]
+    levelsVolume: Optional[vtkMRMLLabelMapVolumeNode]
+    opacity: Annotated[float, WithinRange(0, 1)] = 0.5
+    threshold: Annotated[float, WithinRange(0, 1)] = 0.0

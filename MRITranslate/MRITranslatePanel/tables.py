@@ -1,0 +1,105 @@
+"""Figures as MRML nodes: tables, and the chart of the checks on a heat map. Nothing here is in the scene yet."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+EXPLAINED, RANDOM, CENTRE = (0.835, 0.369, 0.0), (0.45, 0.45, 0.45), (0.0, 0.447, 0.698)
+"""Orange, grey and blue, which people with any kind of colour vision tell apart (Okabe and Ito)."""
+
+
+def _texts(name: str, values) -> vtk.vtkStringArray:
+    column = vtk.vtkStringArray()
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(value)
+    return column
+
+
+def _numbers(name: str, values) -> vtk.vtkDoubleArray:
+    """A value that is None (not finite) becomes NaN."""
+    column = vtk.vtkDoubleArray()
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(float("nan") if value is None else float(value))
+    return column
+
+
+def fill(node, columns):
+    """Give a table node these columns and no others."""
+    node.RemoveAllColumns()
+    for column in columns:
+        node.AddColumn(column)
+    return node
+
+
+def scores(measures: dict[str, float | None]) -> list:
+    """One measure a row."""
+    return [_texts(_("Measure"), measures), _numbers(_("Value"), measures.values())]
+
+
+def levels(rows: list[dict]) -> list:
+    """One heat level a row: its volume, its mean heat and the mean of the input image in it."""
+    return [
+        _texts(_("Level"), [row["name"] for row in rows]),
+        _numbers(_("Volume (ml)"), [row["ml"] for row in rows]),
+        _numbers(_("Mean heat"), [row["mean_heat"] for row in rows]),
+        _numbers(_("Mean of the input"), [row["mean_intensity"] for row in rows]),
+    ]
+
+
+def shares(parts: dict[str, float]) -> list:
+    """One segment a row, with the part of all heat that lies in it."""
+    return [
+        _texts(_("Segment"), parts),
+        _numbers(_("Share of the heat (%)"), [100 * part for part in parts.values()]),
+    ]
+
+
+def curves(faithfulness: dict) -> list:
+    """The deletion and insertion curves of a heat map, of random maps and of the centre, as columns."""
+    columns = [_numbers(_("Part of the image (%)"), [100 * part for part in faithfulness["deletion"]["fractions"]])]
+    for name, course, __, __ in _courses(faithfulness):
+        columns.append(_numbers(name, course))
+    return columns
+
+
+def _courses(faithfulness: dict):
+    """Name, values, colour and line style of each curve."""
+    solid, dashed = slicer.vtkMRMLPlotSeriesNode.LineStyleSolid, slicer.vtkMRMLPlotSeriesNode.LineStyleDash
+    deletion, insertion = faithfulness["deletion"], faithfulness["insertion"]
+    return [
+        (_("Deleting, by the heat map"), deletion["explained"], EXPLAINED, solid),
+        (_("Deleting, at random"), deletion["random"], RANDOM, solid),
+        (_("Deleting, from the centre"), deletion["centre"], CENTRE, solid),
+        (_("Inserting, by the heat map"), insertion["explained"], EXPLAINED, dashed),
+        (_("Inserting, at random"), insertion["random"], RANDOM, dashed),
+        (_("Inserting, from the centre"), insertion["centre"], CENTRE, dashed),
+    ]
+
+
+def chart(faithfulness: dict, title: str, table) -> tuple:
+    """A chart of the curves in `table` (see `curves`), and its series; the caller joins them once they are in a scene.
+
+    Returns:
+        The chart node and a list of series nodes.
+    """
+    series = []
+    for name, __, colour, style in _courses(faithfulness):
+        node = slicer.vtkMRMLPlotSeriesNode()
+        node.SetName(name)
+        node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        node.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        node.SetLineStyle(style)
+        node.SetLineWidth(3 if colour == EXPLAINED else 2)
+        node.SetColor(*colour)
+        node.SetXColumnName(table.GetColumnName(0))
+        node.SetYColumnName(name)
+        series.append(node)
+    node = slicer.vtkMRMLPlotChartNode()
+    node.SetTitle(title)
+    node.SetXAxisTitle(table.GetColumnName(0))
+    node.SetYAxisTitle(_("Target (0: blurred image, 1: whole image)"))
+    return node, series
