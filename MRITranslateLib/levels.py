@@ -126,8 +126,12 @@ def _lower_specks(labels: np.ndarray, highest: int, voxels: int) -> None:
 def table(labels: sitk.Image, names: Sequence[str], heatmap: sitk.Image, image: sitk.Image) -> list[LevelRow]:
     """Volume and means of every level; see `LevelRow`. All three images lie on one grid."""
     label, heat, values = (sitk.GetArrayViewFromImage(one).ravel() for one in (labels, heatmap, image))
-    count = np.bincount(label, minlength=len(names))
-    sums = [np.bincount(label, weights=one, minlength=len(names)) for one in (heat, values)]
+    warm = np.flatnonzero(label)  # few: label 0 gets what is left of the whole
+    count = np.bincount(label[warm], minlength=len(names))
+    sums = [np.bincount(label[warm], weights=one[warm], minlength=len(names)) for one in (heat, values)]
+    count[0] = label.size - warm.size
+    for one, part in zip((heat, values), sums, strict=True):
+        part[0] = one.sum(dtype=np.float64) - part.sum()
     ml = prod(labels.GetSpacing()) / 1000
     with np.errstate(invalid="ignore"):
         means = [one / count for one in sums]
