@@ -19,7 +19,7 @@ from .inference import Cancel, Generator, Progress, part, pick_device, run_netwo
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .uncertainty import METHODS, RUNS, Spread, lesion_warning, members, spread
+from .uncertainty import METHODS, RUNS, Spread, check_ensemble, lesion_warning, spread
 from .volume import check_volume, same_grid
 
 NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
@@ -159,10 +159,11 @@ def _method(package: Package, wanted: bool | str | Sequence[Package]) -> tuple[s
         if wanted not in METHODS:
             raise InputError(f'There is no uncertainty by "{wanted}"; use {" or ".join(METHODS)}, or other packages.')
         return wanted, [package]
-    different = {member.weights_sha256: member for member in [package, *wanted]}
-    chosen = [package, *(member for member in list(different.values())[1:])]
-    members(package.translation_card(), [member.translation_card() for member in chosen[1:]])
-    return "ensemble", chosen
+    check_ensemble(package.translation_card(), [one.translation_card() for one in wanted])
+    others = {one.weights_sha256: one for one in wanted if one.weights_sha256 != package.weights_sha256}
+    if not others:
+        raise InputError("An ensemble needs at least one package with other weights beside the model; give one.")
+    return "ensemble", [package, *others.values()]
 
 
 def _prepare(image: sitk.Image, card: TranslationCard, mask: sitk.Image | None, run: _Runner) -> Preparation:

@@ -145,23 +145,21 @@ def dropout(generator: Generator, seed: int, name: str) -> Iterator[Generator]:
                 layer.eval()
 
 
-def members(package_card: TranslationCard, others: Sequence[TranslationCard]) -> None:
-    """Refuse an ensemble whose answers cannot be averaged.
+def check_ensemble(card: TranslationCard, others: Sequence[TranslationCard]) -> None:
+    """Refuse packages whose answers cannot be averaged.
 
     Raises:
-        InputError: No other package, another contrast, or MR intensities in another unit.
+        InputError: One is for other contrasts, or gives MR intensities in another unit.
     """
-    if not others:
-        raise InputError("An ensemble needs at least one package beside the model; give another one.")
     for other in others:
-        if (other.source, other.target) != (package_card.source, package_card.target):
+        if (other.source, other.target) != (card.source, card.target):
             raise InputError(
-                f'"{other.name}" makes {other.target} of {other.source}, "{package_card.name}" {package_card.target} '
-                f"of {package_card.source}; give packages for the same contrasts."
+                f'"{other.name}" makes {other.target} of {other.source}, "{card.name}" {card.target} of {card.source}; '
+                "give packages for the same contrasts."
             )
-        if other.intensity.target != package_card.intensity.target and other.target != "CT":
+        if other.target != "CT" and other.intensity.target != card.intensity.target:
             raise InputError(
-                f'"{other.name}" and "{package_card.name}" give intensities in different units '
+                f'"{other.name}" and "{card.name}" give intensities in different units '
                 "(intensity.target of their cards); give packages that were trained alike."
             )
 
