@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -29,9 +29,6 @@ from .shared import (
     say,
     write,
 )
-
-if TYPE_CHECKING:
-    from ..targets import Target
 
 app = typer.Typer(cls=Reporting, **SETTINGS)
 app.add_typer(models.app, name="models")
