@@ -105,8 +105,8 @@ class ModelGrid:
         """
         array = np.transpose(sitk.GetArrayViewFromImage(image), self._transpose)
         array = np.flip(array, self._flip).astype(np.float32, order="C")
-        for axis in (1, 2, 0):
-            array = resample(array, axis, self._inner[axis], self._scale[axis], interpolator)
+        array = _resample_slices(array, self._inner[1:], self._scale[1:], interpolator)
+        array = resample(array, 0, self._inner[0], self._scale[0], interpolator)
         return np.pad(array, self._pad, constant_values=np.float32(background))
 
     def inverse(self, array: np.ndarray, interpolator: str = "cubic") -> sitk.Image:
@@ -119,8 +119,9 @@ class ModelGrid:
             raise ValueError(f"an array of shape {array.shape} does not lie on a grid of shape {self.shape}")
         inside = tuple(slice(before, before + n) for (before, _), n in zip(self._pad, self._inner, strict=True))
         array = np.ascontiguousarray(array[inside], dtype=np.float32)
-        for axis in (0, 2, 1):
-            array = resample(array, axis, self._size[axis], 1 / self._scale[axis], interpolator)
+        scale = [1 / scale for scale in self._scale]
+        array = resample(array, 0, self._size[0], scale[0], interpolator)
+        array = _resample_slices(array, self._size[1:], scale[1:], interpolator)
         array = np.transpose(np.flip(array, self._flip), np.argsort(self._transpose))
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))
         image.SetSpacing(self._geometry[0])
@@ -143,6 +144,21 @@ class ModelGrid:
 
 def _by(numbers: list[float] | list[int]) -> str:
     return " x ".join(f"{number:g}" for number in numbers)
+
+
+def _resample_slices(array: np.ndarray, size: list[int], scale: list[float], interpolator: str) -> np.ndarray:
+    """Rows and columns of every slice; slices of zeros, as most of a mask's or a map's may be, cost nothing."""
+    if scale == [1.0, 1.0]:
+        return array
+    filled = array.any(axis=(1, 2))
+    part = array if filled.all() else array[filled]
+    for axis in (1, 2):
+        part = resample(part, axis, size[axis - 1], scale[axis - 1], interpolator)
+    if len(part) == len(array):
+        return part
+    whole = np.zeros((len(array), *size), dtype=np.float32)
+    whole[filled] = part
+    return whole
 
 
 def resample(array: np.ndarray, axis: int, size: int, scale: float, interpolator: str) -> np.ndarray:

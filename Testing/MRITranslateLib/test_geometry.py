@@ -204,3 +204,28 @@ def test_absurd_spacing_is_refused_before_memory_is_taken():
     assert ModelGrid(deep, GridCard()).shape[0] == 60
     with pytest.raises(InputError, match="would need 30000 x 3 x 3 voxels"):
         ModelGrid(deep, GridCard(**VOLUMES))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_slices_of_zeros_are_left_out_and_nothing_else_changes(dimensions: int) -> None:
+    """Resampling is linear: one slice and the others, each brought alone, make up the whole."""
+    options = {"dimensions": 3, "slice_spacing_mm": 2.0, "patch": (8, 8, 8)} if dimensions == 3 else {}
+    array = np.random.default_rng(1).random((6, 13, 17)).astype(np.float32) + 1
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((1.3, 0.8, 3.0))
+    grid = ModelGrid(image, GridCard(spacing_mm=(1.0, 1.0), size_multiple=8, **options))
+    whole, back = grid.forward(image), grid.inverse(np.ones(grid.shape, np.float32), "linear")
+    sums = [np.zeros_like(whole), np.zeros_like(array)]
+    for number in range(max(len(array), grid.shape[0])):
+        if number < len(array):
+            alone = np.zeros_like(array)
+            alone[number] = array[number]
+            one = sitk.GetImageFromArray(alone)
+            one.CopyInformation(image)
+            sums[0] += grid.forward(one)
+        if number < grid.shape[0]:
+            alone = np.zeros(grid.shape, np.float32)
+            alone[number] = 1
+            sums[1] += sitk.GetArrayFromImage(grid.inverse(alone, "linear"))
+    np.testing.assert_allclose(sums[0], whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sums[1], sitk.GetArrayFromImage(back), rtol=1e-4, atol=1e-4)
