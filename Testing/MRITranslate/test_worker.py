@@ -54,9 +54,9 @@ class Answer:
         return on_progress, on_result, self.errors.append
 
 
-def ask(worker, method, params):
+def ask(worker, method, params, quiet=False):
     answer = Answer()
-    worker.request(method, params, *answer.callbacks())
+    worker.request(method, params, *answer.callbacks(), quiet)
     return answer
 
 
@@ -115,6 +115,32 @@ def test_one_request_at_a_time(worker, module):
     with pytest.raises(module.InputError, match="seed"):
         ask(worker, "phantom", {"seed": "one"})
     assert not worker.busy
+
+
+def test_quiet_request_gives_way_and_leaves_the_way_free(worker, module):
+    quiet = ask(worker, "phantom", {"shape": [128, 128, 128]}, quiet=True)
+    assert not worker.busy
+    with pytest.raises(module.InputError, match="under way"):
+        ask(worker, "phantom", {}, quiet=True)
+    loud = ask(worker, "phantom", {"shape": [16, 48, 48]})
+    wait(lambda: loud.ended and quiet.ended)
+    assert loud.results, loud.errors
+    assert [type(error).__name__ for error in quiet.errors] == ["Cancelled"]
+    beside = ask(worker, "phantom", {"shape": [32, 64, 64]})
+    quiet = ask(worker, "devices", {}, quiet=True)  # waits for its turn
+    wait(lambda: quiet.ended)
+    assert quiet.results
+    assert beside.results
+    assert not worker.busy
+
+
+def test_crash_ends_both_requests(worker):
+    loud = ask_slowly(worker)
+    quiet = ask(worker, "devices", {}, quiet=True)
+    os.kill(worker.processId, signal.SIGKILL)
+    wait(lambda: loud.ended and quiet.ended)
+    assert [type(error).__name__ for error in (*loud.errors, *quiet.errors)] == ["WorkerError"] * 2
+    assert_usable(worker)
 
 
 def test_cancel_before_the_process_is_ready(worker):

@@ -65,5 +65,6 @@ BAD_LINES = {
     "name with a line end": with_params(image={**VOLUME, "array": "a.npy\n"}),
     "spacing of two": with_params(image={**VOLUME, "spacing": [1.0, 1.0]}),
     "spacing of zero": with_params(image={**VOLUME, "spacing": [1.0, 1.0, 0.0]}),
+    "uncertainty of another kind": with_params(uncertainty=True),
     "direction of texts": with_params(image={**VOLUME, "direction": ["1"] * 9}),
 }

@@ -256,6 +256,69 @@ def test_explanation_and_scores(worker: WorkerClient, package: Path) -> None:
     assert scores["facts"]["protocol"] == "plain"
 
 
+def test_explanation_of_a_plane_with_figures_shares_and_check(worker: WorkerClient, package: Path) -> None:
+    image = head()
+    halves = np.ones((6, 40, 48), np.uint8)
+    halves[:, :, 24:] = 2
+    labels = sitk.GetImageFromArray(halves)
+    labels.CopyInformation(image)
+    params = {
+        "image": worker.put(image),
+        "model": str(package),
+        "target": {"kind": "slice", "axis": 2, "index": 3},
+        "levels": {"thresholds": [0.2, 0.6]},
+        "segments": {"labels": worker.put(labels), "names": {"1": "this side", "2": "that side"}},
+        "check": True,
+    }
+    result = worker.request("explain", params)
+    heat = sitk.GetArrayFromImage(worker.take(result["heatmap"]))
+    found = sitk.GetArrayFromImage(worker.take(result["levels"]))
+    assert list(np.flatnonzero(heat.max(axis=(1, 2)) > 0)) == [3]
+    assert result["level_names"] == ["little or none", "heat from 0.2", "heat from 0.6"]
+    values = sitk.GetArrayFromImage(image)
+    for row in result["table"]:
+        inside = found == row["label"]
+        assert row["ml"] == pytest.approx(0.03 * inside.sum())  # 2 x 2.5 x 6 mm
+        assert row["mean_heat"] == pytest.approx(heat[inside].mean(), abs=1e-5)
+        assert row["mean_intensity"] == pytest.approx(values[inside].mean(), rel=1e-4)
+    this = heat[:, :, :24].sum() / heat.sum()
+    assert result["shares"]["this side"] == pytest.approx(this, abs=1e-4)
+    assert "of the evidence lies in" in result["share_sentence"]
+    assert result["beside"] is None
+    checked = result["faithfulness"]
+    assert checked["sentence"].endswith(".")
+    for curves in (checked["deletion"], checked["insertion"]):
+        assert {len(curve) for curve in curves.values()} == {len(curves["fractions"])}
+
+
+def test_targets_that_do_not_exist_are_refused(worker: WorkerClient, package: Path) -> None:
+    image = worker.put(head())
+    other = worker.put(head(5))
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"kind": "slice", "axis": 0, "index": 48}, "no plane of voxels"),
+        ({"kind": "slice", "axis": 2, "index": 3, "mask": other}, "does not lie on the input's grid"),
+        ({"kind": "class", "name": "nodule"}, "model for translation"),
+    ]
+    for target, sentence in cases:
+        with pytest.raises(InputError, match=sentence):
+            worker.request("explain", {"image": image, "model": str(package), "target": target})
+
+
+def test_uncertainty_and_the_way_back(worker: WorkerClient, package: Path, tmp_path: Path) -> None:
+    back = tiny_package(tmp_path / "back", name="back", source="T2", target="T1")
+    params = {"image": worker.put(head()), "model": str(package), "uncertainty": "auto", "cycle": str(back)}
+    result = worker.request("translate", params)
+    for key in ("uncertainty", "cycle"):
+        array = sitk.GetArrayFromImage(worker.take(result[key]))
+        assert array.min() >= 0
+        assert array.max() > 0
+    with pytest.raises(InputError, match="way back"):
+        worker.request("translate", {**params, "cycle": "auto"})
+    again = worker.request("translate", {"image": params["image"], "model": str(package)})
+    assert again["uncertainty"] is None
+    assert again["cycle"] is None
+
+
 def test_phantom_and_devices(worker: WorkerClient) -> None:
     made = worker.request("phantom", {"seed": 2, "shape": [12, 24, 20], "lesions": 1})
     assert worker.take(made["ct"]).GetSize() == (20, 24, 12)
