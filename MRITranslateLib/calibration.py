@@ -16,14 +16,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from . import intensity
-from .card import CalibrationCard
+from .card import CalibrationCard, TranslationCard
 from .consistency import FULL_SCALE
 from .errors import InputError
 from .evaluate import BODY_HU, mr_foreground
 from .modality import modality
 from .package import Package
+from .preparation import Preparation
 from .translate import translate
-from .uncertainty import largest_region
+from .unusual import in_edges, largest_region
 
 Pair = tuple[str, sitk.Image, sitk.Image]
 """A subject's name, its source image and its true target image on the same grid."""
@@ -39,10 +40,11 @@ _FEW = 4
 
 @dataclass
 class _Subject:
-    """Values of the drawn foreground voxels in network units, and the whole maps."""
+    """Values of the drawn foreground voxels, in network units and in mm of edges, and the whole maps in these."""
 
     doubt: list[np.ndarray] = field(default_factory=list)
     error: list[np.ndarray] = field(default_factory=list)
+    moved: list[np.ndarray] = field(default_factory=list)
     maps: list[sitk.Image] = field(default_factory=list)
 
     def ratios(self) -> np.ndarray:
@@ -94,10 +96,11 @@ def calibrate(
     for name, source, target in pairs:
         if method == "cycle":
             result = translate(source, bare, device, cycle=inverse or True)
-            doubt = _scaled(result.cycle, FULL_SCALE)
+            doubt, factor, beneath = result.cycle, FULL_SCALE, _as_seen(source, card)
         else:
             result = translate(source, bare, device, uncertainty=method)
-            doubt = _scaled(result.uncertainty, 1 / unit.scale)
+            doubt, factor, beneath = result.uncertainty, 1 / unit.scale, result.image
+        assert doubt is not None
         truth = sitk.GetArrayViewFromImage(target)
         inside = truth > BODY_HU if modality(card.target).kind == "CT" else mr_foreground(truth)
         own = intensity.fit(card.intensity.target, truth)
@@ -105,13 +108,15 @@ def calibrate(
         error = np.abs(np.clip(made, own.low, own.high) - own.apply(truth[inside]))
         drawn = np.random.default_rng(0).permutation(len(error))[:_MOST_VOXELS]
         subject = subjects.setdefault(name, _Subject())
-        subject.doubt.append(sitk.GetArrayViewFromImage(doubt)[inside][drawn])
+        moved = in_edges(doubt, beneath, 1 / factor)
+        subject.doubt.append(sitk.GetArrayViewFromImage(doubt)[inside][drawn] * np.float32(factor))
         subject.error.append(error[drawn].astype(np.float32))
-        subject.maps.append(doubt)
+        subject.moved.append(sitk.GetArrayViewFromImage(moved)[inside][drawn])
+        subject.maps.append(moved)
     if not subjects:
         raise InputError("A calibration needs at least one subject with both images.")
     found = list(subjects.values())
-    usual = _digits(np.percentile(np.concatenate([part for subject in found for part in subject.doubt]), _USUAL))
+    usual = _digits(np.percentile(np.concatenate([part for subject in found for part in subject.moved]), _USUAL))
     regions = [largest_region(image, usual) for subject in found for image in subject.maps]
     largest = max((region[0] for region in regions if region is not None), default=0.0)
     scale, coverage = (None, None) if method == "cycle" else _scale(found)
@@ -144,10 +149,10 @@ def _scale(subjects: Sequence[_Subject]) -> tuple[float, float | None]:
     return find(subjects), _digits(np.mean(left_out))
 
 
-def _scaled(image: sitk.Image | None, factor: float) -> sitk.Image:
-    assert image is not None
-    scaled: sitk.Image = image * factor
-    return scaled
+def _as_seen(image: sitk.Image, card: TranslationCard) -> sitk.Image:
+    """An input in the unit of the map of what does not come back."""
+    preparation = Preparation(image, card)
+    return preparation.grid.inverse(preparation.array) / FULL_SCALE
 
 
 def _digits(value: float | np.floating) -> float:

@@ -138,7 +138,8 @@ class CalibrationCard(_Part):
         scale: Factor on the standard deviation; None for the cycle, which is none.
         coverage_95: Share of foreground voxels of other subjects than the scale was found on whose error is within
             1.96 standard deviations times the scale; None where there was but one subject.
-        usual: 99.9th percentile of the map in the foreground before scaling, network units.
+        usual: 99.9th percentile in the foreground of the map as `MRITranslateLib.unusual` looks at it: in mm by which
+            edges would have to move.
         usual_ml: Volume of the largest connected region above `usual` in any subject's map.
     """
 

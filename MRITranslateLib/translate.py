@@ -19,7 +19,8 @@ from .inference import Cancel, Generator, Progress, part, pick_device, run_netwo
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .uncertainty import METHODS, RUNS, Spread, check_ensemble, lesion_warning, spread
+from .uncertainty import METHODS, RUNS, Spread, check_ensemble, spread
+from .unusual import lesion_warning
 from .volume import check_volume, same_grid
 
 NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
@@ -114,7 +115,7 @@ def translate(
         deviation = _inside(deviation, mask, 0.0)
         known = card.calibrated(method)
         if known is not None and known.scale is not None:
-            run.warnings += lesion_warning(deviation, "uncertainty", known, preparation.target.scale)
+            run.warnings += lesion_warning(deviation, synthetic, preparation.target.scale, "uncertainty", known)
             deviation = deviation * known.scale
         facts["calibration"] = "none" if known is None else f"standard deviation x {known.scale:.4g}"
     if returned is not None and inverse is not None:
@@ -122,7 +123,9 @@ def translate(
         returned = _inside(returned, mask, 0.0)
         known = card.calibrated("cycle")
         if known is not None:
-            run.warnings += lesion_warning(returned, "difference after the way there and back", known, 1 / FULL_SCALE)
+            beneath = preparation.grid.inverse(preparation.array) / FULL_SCALE
+            what = "difference after the way there and back"
+            run.warnings += lesion_warning(returned, beneath, 1 / FULL_SCALE, what, known)
     synthetic = _inside(synthetic, mask, modality(card.target).background)
     tell(progress, 1.0, "Done", preparation.slices, preparation.slices)
     return TranslateResult(synthetic, list(dict.fromkeys(run.warnings)), facts, deviation, returned)

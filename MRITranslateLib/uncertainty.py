@@ -1,4 +1,4 @@
-"""How much an answer depends on what should not matter, voxel by voxel, and where that is more than usual.
+"""How much an answer depends on what should not matter, voxel by voxel.
 
 * "augmentation", test-time augmentation (Wang et al., Neurocomputing 2019): the same volume mirrored left to right, a
   little brighter and a little darker.
@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from typing import Literal, get_args
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from .card import CalibrationCard, TranslationCard
+from .card import TranslationCard
 from .errors import InputError
 from .inference import Generator
 
@@ -162,38 +161,3 @@ def check_ensemble(card: TranslationCard, others: Sequence[TranslationCard]) -> 
                 f'"{other.name}" and "{card.name}" give intensities in different units '
                 "(intensity.target of their cards); give packages that were trained alike."
             )
-
-
-def largest_region(image: sitk.Image, level: float) -> tuple[float, tuple[float, float, float]] | None:
-    """The largest connected region (faces touch) of a map above a level.
-
-    Returns:
-        Its volume in ml and its strongest place in RAS mm; None where nothing lies above the level.
-    """
-    regions = sitk.ConnectedComponent(image > level)
-    found = sitk.LabelIntensityStatisticsImageFilter()
-    found.Execute(regions, image)
-    if not found.GetNumberOfLabels():
-        return None
-    label = max(found.GetLabels(), key=found.GetPhysicalSize)
-    x, y, z = image.TransformIndexToPhysicalPoint(found.GetMaximumIndex(label))
-    return found.GetPhysicalSize(label) / 1000, (-x, -y, z)
-
-
-def lesion_warning(image: sitk.Image, what: str, calibration: CalibrationCard, unit: float) -> list[str]:
-    """One sentence where a map is above its usual values in a larger region than validation saw; else none.
-
-    Args:
-        image: The map, not yet calibrated.
-        what: Its name for people, such as "uncertainty".
-        calibration: Of this kind of map.
-        unit: What one network unit is in the map.
-    """
-    region = largest_region(image, calibration.usual * unit)
-    if region is None or region[0] <= calibration.usual_ml:
-        return []
-    ml, place = region
-    return [
-        f"The {what} is unusually high in {ml:.2g} ml around RAS ({', '.join(f'{value:.0f}' for value in place)}) mm, "
-        "which is outside what validation saw; a lesion may be drawn wrongly there."
-    ]

@@ -1,4 +1,4 @@
-"""Uncertainty: known spreads, dropout that leaves no trace, ensembles over grids, the warning of a lesion."""
+"""Uncertainty: known spreads, dropout that leaves no trace, ensembles over grids, the scale of the card."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 import MRITranslateLib as mt
-from MRITranslateLib.card import CalibrationCard
 from MRITranslateLib.errors import Cancelled, InputError
 from MRITranslateLib.package import Package
 from MRITranslateLib.translate import translate
-from MRITranslateLib.uncertainty import RUNS, Spread, _augmentations, dropout, largest_region, lesion_warning
+from MRITranslateLib.uncertainty import RUNS, Spread, _augmentations, dropout
 
 from .packages import tiny_package
 from .test_geometry import rotation, same_geometry
@@ -204,24 +203,3 @@ def test_the_scale_of_the_card_is_applied_and_told(package, tmp_path):
     np.testing.assert_array_equal(values(scaled.image), values(plain.image))
     assert scaled.provenance["calibration"] == "standard deviation x 2.5"
     assert scaled.warnings == plain.warnings
-
-
-def test_the_largest_region_its_volume_and_its_place():
-    array = np.zeros((10, 20, 30), np.float32)
-    array[2:4, 5:9, 10:15] = 1.0  # 40 voxels
-    array[3, 6, 12] = 2.0
-    array[7, 1, 1] = 9.0
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing((1.0, 2.0, 5.0))
-    image.SetOrigin((100.0, 50.0, -20.0))
-    ml, place = largest_region(image, 0.5)
-    assert ml == pytest.approx(0.4)
-    assert place == pytest.approx((-112.0, -62.0, -5.0))
-    assert largest_region(image, 10.0) is None
-    entry = CalibrationCard(
-        method="augmentation", data="none", subjects=["s1"], correlation=0.5, scale=1.0, usual=0.05, usual_ml=0.4
-    )
-    assert lesion_warning(image, "uncertainty", entry, 10.0) == []
-    (sentence,) = lesion_warning(image, "uncertainty", entry.model_copy(update={"usual_ml": 0.3}), 10.0)
-    assert "0.4 ml around RAS (-112, -62, -5) mm" in sentence
-    assert "outside what validation saw; a lesion may be drawn wrongly there" in sentence
