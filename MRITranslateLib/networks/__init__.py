@@ -1,6 +1,22 @@
 """The networks, each by its registry name. Only what is listed here can be named by a model card.
 
-Every network says in `explain_layer` the dotted name of the layer that Grad-CAM looks at by default.
+Every network says in `explain_layer` the dotted name of the layer that Grad-CAM looks at by default. The rule: the
+deepest layer whose maps still tell apart what the answer tells apart.
+
+| network | layer | its maps have |
+|---|---|---|
+| pix2pix_unet, residual_unet | last decoder block but one (of a single level that one) | half the resolution |
+| attention_unet | last decoder block | full resolution |
+| resnet9 | last residual block | a quarter of the resolution |
+| patchgan | last block before the logits | a place for every patch, 1 / 2**layers of the resolution |
+| dcgan_discriminator, dcgan_generator | the block that ends in 16 x 16 maps | 16 x 16 (8 x 8 of 16 pixels) |
+| report_discriminator, report_generator | the block that ends in 16 x 16 maps | 16 x 16, or a quarter (half) of the size |
+| densenet121 | the activation after the last block | 1 / 2**(blocks + 1) of the resolution |
+| resnet_classifier | last stage | 1 / 2**(stages + 1) of the resolution |
+
+A translator answers at every pixel, so its maps have to be fine, and its decoder is where the answer is made. A
+discriminator's and a classifier's deepest maps know most of what is seen and least of where: for the places themselves
+add a layer before, their maps are averaged.
 """
 
 import inspect

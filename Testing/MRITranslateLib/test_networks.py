@@ -164,3 +164,31 @@ def test_the_published_generator_goes_up_by_transposed_convolutions():
 def test_bad_names_and_parameters(name, parameters, says):
     with pytest.raises(PackageError, match=says):
         networks.build(name, parameters)
+
+
+EXPLAINED = [
+    ("pix2pix_unet", {"channels": [4, 4, 4]}, [(1, 64, 64)], 32),
+    ("pix2pix_unet", {"channels": [4]}, [(1, 64, 64)], 64),
+    ("residual_unet", {"channels": [4, 4, 4]}, [(1, 64, 64)], 32),
+    ("attention_unet", {"channels": [4, 4, 4]}, [(1, 64, 64)], 64),
+    ("resnet9", {"width": 4, "blocks": 1}, [(1, 64, 64)], 16),
+    ("patchgan", {"width": 4}, [(2, 64, 64)], 7),
+    ("dcgan_discriminator", {"width": 4, "size": 64}, [(1, 64, 64)], 16),
+    ("dcgan_discriminator", {"width": 4, "size": 16}, [(1, 16, 16)], 8),
+    ("dcgan_generator", {"width": 4, "size": 64, "latent": 4}, [(4,)], 16),
+    ("report_discriminator", {"width": 4, "size": 128, "features": 4}, [(1, 128, 128), (4,)], 16),
+    ("report_discriminator", {"width": 4, "size": 32, "features": 4}, [(1, 32, 32), (4,)], 8),
+    ("report_generator", {"width": 4, "size": 64, "features": 4, "latent": 4}, [(4,), (4,)], 16),
+    ("densenet121", {"width": 4, "growth": 4, "blocks": [1, 1, 1]}, [(1, 64, 64)], 4),
+    ("resnet_classifier", {"channels": [4, 4, 4]}, [(1, 64, 64)], 4),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "shapes", "resolution"), EXPLAINED)
+def test_the_layer_that_is_explained_follows_the_documented_rule(name, parameters, shapes, resolution) -> None:
+    network, kept = networks.build(name, parameters).eval(), []
+    network.get_submodule(network.explain_layer).register_forward_hook(lambda module, inputs, y: kept.append(y))
+    network(*(torch.zeros(1, *shape) for shape in shapes))
+    assert kept[0].shape[2:] == (resolution, resolution)
+    assert {row[0] for row in EXPLAINED} == set(networks.names())
+    assert name in networks.__doc__
