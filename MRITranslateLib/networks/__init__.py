@@ -10,7 +10,7 @@ deepest layer whose maps still tell apart what the answer tells apart.
 | resnet9 | last residual block | a quarter of the resolution |
 | patchgan | last block before the logits | a place for every patch, 1 / 2**layers of the resolution |
 | dcgan_discriminator, dcgan_generator | the block that ends in 16 x 16 maps | 16 x 16 (8 x 8 of 16 pixels) |
-| report_discriminator, report_generator | the block that ends in 16 x 16 maps | 16 x 16, or a quarter (half) of the size |
+| report_discriminator, report_generator | the same | 16 x 16 (a quarter or half of a small size) |
 | densenet121 | the activation after the last block | 1 / 2**(blocks + 1) of the resolution |
 | resnet_classifier | last stage | 1 / 2**(stages + 1) of the resolution |
 
