@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,92 +16,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MRITranslateLib import __version__, cli
+from MRITranslateLib import __version__
 
-from .dicoms import write_slice
-from .packages import tiny_package
+from ..dicoms import write_slice
+from ..packages import tiny_package
+from .cases import SHAPE, Files, Run, anatomy, refused, write
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENT = ROOT.parent / "shared" / "data" / "brain_t1_t2_flair" / "mscs_p07"
-SHAPE = (6, 32, 36)
-
-
-def write(path: Path, array: np.ndarray, spacing: tuple[float, ...] = (4.0, 4.5, 6.0), vector: bool = False) -> Path:
-    image = sitk.GetImageFromArray(array, isVector=vector)
-    image.SetSpacing(spacing[: image.GetDimension()] + (1.0,) * (image.GetDimension() - 3))
-    sitk.WriteImage(image, str(path))
-    return path
-
-
-def anatomy() -> np.ndarray:
-    z, y, x = np.meshgrid(*(np.linspace(-1.2, 1.2, n) for n in SHAPE), indexing="ij")
-    inside = x**2 + y**2 + (0.6 * z) ** 2 < 1.0
-    return np.where(inside, 500.0 + 150.0 * np.sin(5 * x) * np.cos(4 * y) + 40.0 * z, 0.0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Files:
-    """What the commands of this file work on."""
-
-    t1: Path
-    ct: Path
-    mask: Path
-    package: Path
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    folder = tmp_path_factory.mktemp("inputs")
-    head = anatomy()
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[2:4, 12:20, 14:22] = 1
-    hounsfield = np.where(head > 0, head / 10.0 - 20.0, -1000.0).astype(np.int16)
-    hounsfield[:, 6:8, 10:24] = 1200
-    return Files(
-        write(folder / "t1.nii.gz", head),
-        write(folder / "ct.nii.gz", hounsfield),
-        write(folder / "mask.nii.gz", mask),
-        tiny_package(folder / "tiny"),
-    )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    monkeypatch.setenv("MRITRANSLATE_MODELS", str(tmp_path / "models"))
-
-    def run(*arguments: object) -> Ended:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return Ended(code if isinstance(code, int) else 0, out, err)
-
-    return run
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    folder = tmp_path / "results"
-    folder.mkdir()
-    return folder
 
 
 # ---------------------------------------------------------------------------------------------- what works
@@ -222,18 +143,6 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- bad input
-
-
-def refused(ended: Ended, results: Path, *words: str) -> None:
-    """One sentence on standard error, exit code 2, nothing on standard output, nothing written."""
-    assert ended.code == 2, ended.err
-    (sentence,) = ended.err.splitlines()
-    assert sentence.startswith("Error: ")
-    assert sentence.endswith((".", "?"))
-    for word in words:
-        assert word in sentence
-    assert ended.out == ""
-    assert list(results.iterdir()) == []
 
 
 def four_dimensional(path: Path) -> Path:

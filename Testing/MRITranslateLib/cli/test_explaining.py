@@ -10,24 +10,24 @@ from PIL import Image
 
 from MRITranslateLib.levels import read_segments
 
-from .packages import tiny_package
-from .test_cli import Ended, Files, Run, files, refused, results, run  # noqa: F401 - fixtures
+from ..packages import tiny_package
+from .cases import Ended, Files, Run, refused
 
 
 @pytest.fixture
-def anatomy(files: Files, tmp_path: Path) -> Path:  # noqa: F811
+def anatomy(files: Files, tmp_path: Path) -> Path:
     mask = sitk.ReadImage(str(files.mask))
     path = tmp_path / "anatomy.nii.gz"
     sitk.WriteImage(sitk.Cast(mask != 0, sitk.sitkUInt8) + 1, str(path))
     return path
 
 
-def explained(run: Run, files: Files, results: Path, *more: object) -> Ended:  # noqa: F811
+def explained(run: Run, files: Files, results: Path, *more: object) -> Ended:
     heat = results / "heat.nii.gz"
     return run("explain", files.t1, "-m", files.package, "-o", heat, "--region", files.mask, "--device", "cpu", *more)
 
 
-def test_everything_that_it_writes(run: Run, files: Files, results: Path, anatomy: Path) -> None:  # noqa: F811
+def test_everything_that_it_writes(run: Run, files: Files, results: Path, anatomy: Path) -> None:
     names = ("levels.seg.nrrd", "raw.nrrd", "table.csv", "figure.png")
     levels, raw, table, figure = (results / name for name in names)
     ended = explained(
@@ -59,7 +59,7 @@ def test_everything_that_it_writes(run: Run, files: Files, results: Path, anatom
         assert np.asarray(picture.convert("L")).std() > 20
 
 
-def test_for_people(run: Run, files: Files, results: Path, anatomy: Path) -> None:  # noqa: F811
+def test_for_people(run: Run, files: Files, results: Path, anatomy: Path) -> None:
     ended = explained(run, files, results, "--segments", anatomy)
     assert ended.code == 0, ended.err
     assert "strongest 3 %" in ended.out
@@ -67,7 +67,7 @@ def test_for_people(run: Run, files: Files, results: Path, anatomy: Path) -> Non
     assert "--check" in ended.err
 
 
-def test_the_real_image_beside(run: Run, files: Files, results: Path) -> None:  # noqa: F811
+def test_the_real_image_beside(run: Run, files: Files, results: Path) -> None:
     ended = run(
         *("explain", files.t1, "-m", files.package, "--realism", "--reference", files.t1, "--device", "cpu", "--json"),
         *("-o", results / "heat.nii.gz", "--beside", results / "beside.nii.gz", "--figure", results / "both.png"),
@@ -78,7 +78,7 @@ def test_the_real_image_beside(run: Run, files: Files, results: Path) -> None:  
     assert (results / "both.png").stat().st_size > 10_000
 
 
-def test_a_class_of_a_picture(run: Run, files: Files, results: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_class_of_a_picture(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
     package = tiny_package(tmp_path / "classes", task="classification")
     card = run("models", "verify", package, "--json").json
     assert card["verified"] is True
@@ -86,7 +86,7 @@ def test_a_class_of_a_picture(run: Run, files: Files, results: Path, tmp_path: P
     refused(ended, results, "no such class")
 
 
-def test_what_is_refused(run: Run, files: Files, results: Path, anatomy: Path) -> None:  # noqa: F811
+def test_what_is_refused(run: Run, files: Files, results: Path, anatomy: Path) -> None:
     refused(explained(run, files, results, "--realism"), results, "exactly one")
     refused(explained(run, files, results, "--beside", results / "b.nii.gz"), results, "--beside")
     refused(explained(run, files, results, "--table", results / "table.txt"), results, ".csv")
