@@ -190,6 +190,39 @@ def test_a_region_thinner_than_the_models_pixels_is_not_lost(folder: Path) -> No
     assert np.linalg.norm(centre(explanation.heatmap) - centre(region)) < 0.8
 
 
+class Spot(nn.Module):
+    """The first feature is there where the image is bright, the second where it is not; the output at a place is the
+    first feature `shift` away."""
+
+    explain_layer = "features"
+
+    def __init__(self, shift: tuple[int, int], stride: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 2, stride, stride), nn.ReLU())
+        with torch.no_grad():
+            self.features[0].weight[0], self.features[0].weight[1] = 1 / stride**2, -0.1 / stride**2
+            self.features[0].bias.copy_(torch.tensor([-0.3, 0.03]))
+        self.shift, self.stride = shift, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = functional.interpolate(self.features(x)[:, :1], scale_factor=self.stride, mode="nearest")
+        return torch.roll(y, self.shift, dims=(2, 3)) - 1
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_shows_the_place_that_the_output_was_copied_from(method: str, stride: int, folder: Path) -> None:
+    array = head((3, 48, 64))  # as large as the model's grid
+    array[:, 12:20, 40:48] = 200
+    image = volume(array, direction=np.diag([-1.0, -1.0, 1.0]))
+    shift = (8, -12)  # rows and columns of the model's grid, which runs the other way here
+    region = box(image, (1, 12 - shift[0], 40 - shift[1]), (2, 20 - shift[0], 48 - shift[1]))
+    seen = heat(explain(image, Looking(folder, Spot(shift, stride)), Region(region), method, device="cpu"))
+    assert set(np.flatnonzero(seen.any(axis=(1, 2)))) == {1}
+    assert seen[1, 12 - stride : 20 + stride, 40 - stride : 48 + stride].sum() > 0.95 * seen.sum()
+    assert seen[1, 14:18, 42:46].min() > 0.9
+
+
 # -- neighbouring slices, other targets
 
 
@@ -376,7 +409,7 @@ def test_a_flat_map_is_refused(gain: float, folder: Path) -> None:
     """A generator that ignores its input, and one in which nothing raises the target."""
     image = volume(head())
     for target in (Region(box(image, (2, 20, 20), (4, 26, 30))), Voxel(20, 20, 2)):
-        for method in ("gradcam", "hirescam"):
+        for method in METHODS if gain == 0 else ("gradcam", "hirescam"):
             with pytest.raises(InputError, match="flat"):
                 explain(image, Looking(folder, Look(gain=gain)), target, method)
 
