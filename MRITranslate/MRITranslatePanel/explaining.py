@@ -144,12 +144,13 @@ class ExplainSection:
         )
 
     def clear(self) -> None:
-        self._ui.verdictLabel.text = ""
+        self._ui.verdictLabel.text = self._ui.sharesLabel.text = ""
         self._chartID = ""
 
     def showOutcome(self, explained) -> None:
         """Say what was found of a heat map."""
-        self._ui.verdictLabel.text = "\n".join(explained.sentences)
+        self._ui.verdictLabel.text = explained.verdict
+        self._ui.sharesLabel.text = explained.evidence
         self._ui.verdictLabel.styleSheet = {None: "", True: GOOD_STYLE, False: WARNING_STYLE}[explained.passes]
         self._chartID = explained.chart.GetID() if explained.chart is not None else ""
 
@@ -157,7 +158,8 @@ class ExplainSection:
         """Verdict and curves are there while there is something to show."""
         chart = slicer.mrmlScene.GetNodeByID(self._chartID) if self._chartID else None
         self._ui.curvesButton.visible = chart is not None and results.viewsExist()
-        self._ui.verdictLabel.visible = bool(self._ui.verdictLabel.text)
+        for label in (self._ui.verdictLabel, self._ui.sharesLabel):
+            label.visible = bool(label.text)
 
     def _onCurves(self) -> None:
         chart = slicer.mrmlScene.GetNodeByID(self._chartID) if self._chartID else None

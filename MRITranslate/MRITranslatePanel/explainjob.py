@@ -25,7 +25,7 @@ class Explained(tuple):
 
         heatMap, levels = logic.explain(t1Node, "t1_to_ct", regionNode=segmentation)
         explained = logic.explain(t1Node, "t1_to_ct", regionNode=segmentation, checkMap=True)
-        print(explained.sentences, explained.table.GetCellText(4, 1))
+        print(explained.verdict, explained.table.GetCellText(4, 1))
 
     Attributes:
         heatMap: Scalar volume, 0 to 1.
@@ -35,14 +35,16 @@ class Explained(tuple):
         chart: Plot chart of the deletion and insertion curves; None unless checkMap was asked for.
         besideHeatMap: The same map of the reference, or of pictures the model made; None where there is none.
         passes: Whether the map passed its check; None unless checkMap was asked for.
-        sentences: What to say of it to people: the verdict of the check, and where the heat lies.
+        verdict: What the check found, for people; "" unless checkMap was asked for.
+        evidence: Where the heat lies, for people; "" without anatomyNode.
     """
 
     def __new__(cls, heatMap, levels, **more):
         made = tuple.__new__(cls, (heatMap, levels))
         made.heatMap, made.levels = heatMap, levels
         made.table, made.shares, made.chart = more["table"], more["shares"], more["chart"]
-        made.besideHeatMap, made.passes, made.sentences = more["beside"], more["passes"], more["sentences"]
+        made.besideHeatMap, made.passes = more["beside"], more["passes"]
+        made.verdict, made.evidence = more["verdict"], more["evidence"]
         return made
 
 
@@ -180,15 +182,14 @@ class ExplainJob:
         levels.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
         table = nodes.table(results.HEAT_TABLE, _("heat table"), tables.levels(result["table"]))
         shares = chart = beside = passes = None
-        sentences = []
+        verdict = evidence = ""
         found = result["faithfulness"]
         if found is not None:
             chart = nodes.chart(found)
-            passes = found["passes"]
-            sentences.append(found["sentence"])
+            passes, verdict = found["passes"], found["sentence"]
         if result["shares"]:
             shares = nodes.table(results.HEAT_SHARES, _("heat shares"), tables.shares(result["shares"]))
-            sentences.append(result["share_sentence"] + ".")
+            evidence = result["share_sentence"] + "."
         if result["beside"] is not None:
             beside = self._beside(nodes, result["beside"], folder)
         nodes.gather()
@@ -200,7 +201,8 @@ class ExplainJob:
             chart=chart,
             beside=beside,
             passes=passes,
-            sentences=sentences,
+            verdict=verdict,
+            evidence=evidence,
         )
 
     def _beside(self, nodes: _Nodes, result: dict, folder: str):

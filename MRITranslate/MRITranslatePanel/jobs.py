@@ -161,8 +161,8 @@ class Domain(typing.NamedTuple):
     Attributes:
         outcome: "ok", "warn" or "refuse".
         reasons: Sentences for people.
-        contrast: What the image looks like, such as "T1".
-        probabilities: Of each contrast.
+        contrast: What the image looks like, such as "T1"; "" where it resembles nothing that is known.
+        probabilities: Of each contrast; they mean nothing where it is "".
     """
 
     outcome: str
@@ -193,8 +193,9 @@ class CheckJob:
         return {"image": writeNode(folder, self.inputNode), "model": self.model}
 
     def deliver(self, result: dict, folder: str, additions: results.Additions):
-        contrast = result["contrast"]
-        return Domain(result["outcome"], result["reasons"], contrast["name"], contrast["probabilities"])
+        seen = result["contrast"]
+        name = seen["name"] if seen["known"] else ""
+        return Domain(result["outcome"], result["reasons"], name, seen["probabilities"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,6 +282,8 @@ class PhantomJob:
             array = np.asarray(volumes.read_array(folder, result[key])).astype(np.int16)
             node = results.newVolumeOfGeometry(array, result[key], "vtkMRMLLabelMapVolumeNode")
             nodes[key] = additions.add(node, _("Phantom {seed} {title}").format(seed=self.seed, title=title))
+        colours = results.tissueColours(additions, result["label_names"])
+        nodes["labels"].GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
         for node in nodes.values():
             results.setProvenance(node, results.PHANTOM, None, {}, parameters)
         additions.study(_("Phantom patient {seed}").format(seed=self.seed), _("Digital head"), nodes.values())

@@ -21,7 +21,7 @@ from .scene import ijkToRASOfGeometry
 PREFIX = "MRITranslate."
 KIND = PREFIX + "Kind"
 SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
-UNCERTAINTY, CYCLE, COMPARED = "uncertainty", "difference there and back", "image beside"
+TISSUES, UNCERTAINTY, CYCLE, COMPARED = "tissues", "uncertainty", "difference there and back", "image beside"
 HEAT_TABLE, HEAT_SHARES, CHECK_CURVES, CHECK_CHART = "heat table", "heat shares", "check curves", "check chart"
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
 NO_HEAT = 0.01
@@ -221,28 +221,42 @@ def setUnits(node, modality: Modality) -> None:
 
 
 def levelColours(additions: Additions, names: list[str]):
-    """The colour table of heat levels: Inferno's colours under the levels' names; level 0 is transparent.
+    """The colour table of heat levels: Inferno's colours under the levels' names; level 0 is transparent."""
+    inferno = slicer.mrmlScene.GetNodeByID(INFERNO)
+    last = inferno.GetNumberOfColors() - 1
+    places = [round(level / (len(names) - 1) * last) for level in range(len(names))]
+    return _namedColours(additions, HEAT_LEVELS, _("MRITranslate heat levels"), names, inferno, places)
+
+
+def tissueColours(additions: Additions, names: list[str]):
+    """The colour table of the phantom's tissues: Slicer's colours for labels under the tissues' names."""
+    labels = slicer.mrmlScene.GetNodeByID(slicer.modules.colors.logic().GetDefaultLabelMapColorNodeID())
+    places = list(range(len(names)))
+    return _namedColours(additions, TISSUES, _("MRITranslate tissues"), names, labels, places)
+
+
+def _namedColours(additions: Additions, kind: str, title: str, names: list[str], source, places: list[int]):
+    """A table of the colours at `places` of another one; the first is transparent.
 
     A table of an earlier run with the same names is used again.
     """
     for table in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
-        if table.GetAttribute(KIND) == HEAT_LEVELS and _colourNames(table) == names:
+        if table.GetAttribute(KIND) == kind and _colourNames(table) == names:
             return table
     table = slicer.vtkMRMLColorTableNode()
     table.SetTypeToUser()
     table.SetNumberOfColors(len(names))
-    inferno = slicer.mrmlScene.GetNodeByID(INFERNO)
-    for level, name in enumerate(names):
+    for label, (name, place) in enumerate(zip(names, places, strict=True)):
         colour = [0.0, 0.0, 0.0, 0.0]
-        if level:
-            inferno.GetColor(round(level / (len(names) - 1) * (inferno.GetNumberOfColors() - 1)), colour)
+        if label:
+            source.GetColor(place, colour)
             colour[3] = 1.0
-        table.SetColor(level, name, *colour)
+        table.SetColor(label, name, *colour)
     if not hasattr(table, "SetColorDefined"):  # Slicer 5.8: without this, names are replaced when they are first read
         table.NamesInitialisedOn()
-    table.SetAttribute(KIND, HEAT_LEVELS)
+    table.SetAttribute(KIND, kind)
     table.SetAttribute("Category", "MRITranslate")
-    return additions.add(table, _("MRITranslate heat levels"))
+    return additions.add(table, title)
 
 
 def _colourNames(table) -> list[str]:

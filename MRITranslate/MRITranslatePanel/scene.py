@@ -142,10 +142,11 @@ def labelArray(node, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
 
 
 def _colourNames(labelNode) -> dict[int, str]:
-    """Names of the labels above 0, from the colour table; label maps without one, or without names, have none."""
+    """Names of the labels above 0, from the colour table. Label maps with no table of their own have none: the table
+    that Slicer gives to all label maps would call a ventricle "Tumor"."""
     display = labelNode.GetDisplayNode()
     table = display.GetColorNode() if display is not None else None
-    if table is None or table.GetNumberOfColors() > MOST_NAMED_LABELS:
+    if table is None or table.GetTypeAsString() == "Labels" or table.GetNumberOfColors() > MOST_NAMED_LABELS:
         return {}
     names = {label: table.GetColorName(label) for label in range(1, table.GetNumberOfColors())}
     return {label: name for label, name in names.items() if name and name != "(none)"}

@@ -18,6 +18,8 @@ WARNING_STYLE = "color: #9a6700;"
 GOOD_STYLE = "color: #1a7f37;"
 CHECK_DELAY_MS = 300
 """So that paging through inputs and models does not start a check for each of them."""
+MOST_CHECKED_BYTES = 1 << 27
+"""A larger volume is not looked at unasked: handing it to the worker would hold the application up. The run does it."""
 
 
 def readCard(model) -> dict:
@@ -122,8 +124,9 @@ class DomainSection:
     def update(self, inputNode, model: str) -> None:
         """Look at this input and model, if they are others than those whose outcome is shown."""
         image = inputNode.GetImageData() if inputNode is not None else None
+        small = image is not None and image.GetActualMemorySize() * 1024 <= MOST_CHECKED_BYTES
         self._node = inputNode
-        self._key = (inputNode.GetID(), image.GetMTime(), model) if image is not None and model else None
+        self._key = (inputNode.GetID(), image.GetMTime(), model) if small and model else None
         if self._key in (self._shown, self._asked):
             return
         self._show("", "")
@@ -161,10 +164,12 @@ class DomainSection:
             failed(error)
 
     def _tell(self, domain) -> None:
-        share = round(100 * domain.probabilities.get(domain.contrast, 0.0))
-        looks = _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share)
+        texts = list(domain.reasons)
+        if domain.contrast:
+            share = round(100 * domain.probabilities[domain.contrast])
+            texts.insert(0, _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share))
         style = {"ok": GOOD_STYLE, "warn": WARNING_STYLE, "refuse": PROBLEM_STYLE}[domain.outcome]
-        self._show(" ".join([looks, *domain.reasons]), style)
+        self._show(" ".join(texts), style)
 
     def _show(self, text: str, style: str) -> None:
         self._ui.domainLabel.text = text

@@ -76,7 +76,7 @@ class SelfTest:
         nodes = self.logic.loadPhantom(shape=SHAPE)
         explained = self.logic.explain(nodes["t1"], "t1_to_t2", plane=(2, 12), checkMap=True)
         assert explained.passes in (True, False)
-        assert explained.sentences
+        assert explained.verdict
         assert explained.chart.GetNumberOfPlotSeriesNodes() == 6
         for number in range(6):
             series = explained.chart.GetNthPlotSeriesNode(number)

@@ -137,10 +137,11 @@ class Jobs:
         progress(0.0, "Looking at the image", 0, 1)
         image = self._receive(params["image"])
         package = self._package(params["model"])
-        from .. import check
+        from ..domain import check
 
         report = check(image, package)
-        contrast = {"name": report.contrast.name, "probabilities": dict(report.contrast.probabilities)}
+        seen = report.contrast
+        contrast = {"name": seen.name, "probabilities": dict(seen.probabilities), "known": seen.known}
         return {"outcome": report.outcome, "reasons": list(report.reasons), "contrast": contrast}
 
     def _evaluate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
@@ -159,12 +160,14 @@ class Jobs:
 
     def _phantom(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         from ..phantom import phantom
+        from ..phantom.tissue import TISSUES
 
         progress(0.0, "Making a phantom head", 0, 1)
         shape: tuple[int, int, int] = tuple(params.get("shape", (96, 128, 128)))
         head = phantom(seed=params.get("seed", 1), shape=shape, lesions=params.get("lesions", 0))
         names = ("t1", "t2", "flair", "pd", "ct", "labels", "lesions")
-        return {name: self._send(getattr(head, name)) for name in names}
+        volumes = {name: self._send(getattr(head, name)) for name in names}
+        return {**volumes, "label_names": [tissue.name for tissue in TISSUES]}
 
     def _devices(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         progress(0.0, "Looking for devices", 0, 1)

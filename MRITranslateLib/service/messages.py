@@ -177,12 +177,19 @@ RESULTS: dict[str, Record] = {
         {
             "outcome": Choice(("ok", "warn", "refuse")),
             "reasons": _TEXTS,
-            "contrast": Record({"name": Text(), "probabilities": TableOf(Number())}),
+            # known: false where the image resembles nothing that the names stand for
+            "contrast": Record({"name": Text(), "probabilities": TableOf(Number()), "known": Truth()}),
         }
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.
     "evaluate": Record({"scores": TableOf(OrNull(Number())), "facts": _FACTS}),
-    "phantom": Record(dict.fromkeys(("t1", "t2", "flair", "pd", "ct", "labels", "lesions"), VOLUME)),
+    "phantom": Record(
+        {
+            **dict.fromkeys(("t1", "t2", "flair", "pd", "ct", "labels", "lesions"), VOLUME),
+            "label_names": _TEXTS,  # names of the tissues in "labels", that of 0 first
+        },
+        ("label_names",),
+    ),
     "devices": Record(
         {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},
     ),

@@ -214,9 +214,8 @@ def test_levels_shares_and_check_come_as_tables_and_chart(panel, scan):
         assert len(curve) == len(column(one.GetTableNode(), one.GetXColumnName())) > 5
         assert np.isfinite(curve).all()
         assert len(set(curve)) > 1
-    verdict = panel.ui.verdictLabel.text.splitlines()
-    assert len(verdict) == 2
-    assert "% of the evidence lies in" in verdict[1]
+    assert panel.ui.verdictLabel.text.endswith(".")
+    assert "% of the evidence lies in" in panel.ui.sharesLabel.text
     assert panel.ui.curvesButton.visible
     panel.ui.curvesButton.click()
     views = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
@@ -326,3 +325,20 @@ def test_maps_of_doubt_come_with_the_translation(panel):
         assert 0 < display.GetWindowLevelMax() <= array.max()
         assert "not for diagnosis" in node.GetAttribute("MRITranslate.Notice")
     assert spread.GetVoxelValueUnits().GetCodeValue() == "1"
+
+
+def test_segments_have_their_own_names(logic):
+    """Tissues of the phantom have names; a label map with Slicer's table for any label map has none."""
+    import slicer
+
+    nodes = logic.loadPhantom(shape=(16, 48, 48))
+    options = {"target": "voxel", "voxel": (24, 24, 8)}
+    shares = logic.explain(nodes["t1"], TINY_T2, anatomyNode=nodes["labels"], **options).shares
+    assert {"grey matter", "white matter", "elsewhere"} <= set(texts(shares))
+    plain = slicer.util.addVolumeFromArray(
+        np.full((16, 48, 48), 7, np.int16), nodeClassName="vtkMRMLLabelMapVolumeNode", name="Plain"
+    )
+    plain.CopyOrientation(nodes["t1"])
+    explained = logic.explain(nodes["t1"], TINY_T2, anatomyNode=plain, **options)
+    assert texts(explained.shares) == ["label 7", "elsewhere"]
+    assert explained.evidence.startswith("100 % of the evidence lies in label 7")
