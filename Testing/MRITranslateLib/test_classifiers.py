@@ -7,8 +7,9 @@ from monai.networks.nets import DenseNet121 as MonaiDenseNet121
 from torch import nn
 
 from MRITranslateLib import networks
-from MRITranslateLib.cam import ActivationMaps, enlarge
+from MRITranslateLib.cam import ActivationMaps
 from MRITranslateLib.errors import PackageError
+from MRITranslateLib.layout import enlarge
 
 SMALL = {
     "densenet121": {"width": 8, "growth": 4, "blocks": [2, 2, 2]},
