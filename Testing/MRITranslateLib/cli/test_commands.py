@@ -123,8 +123,11 @@ def test_models_that_do_not_translate(run: Run, files: Files, results: Path, tmp
     assert "Random numbers to T1-weighted MRI" in run("models", "show", "tiny_noise").out
     words = ("tiny_noise", "its task is generation", "choose a translation model")
     refused(run("translate", files.t1, "-m", "tiny_noise", "-o", results / "out.nii.gz"), results, *words)
-    explained = run("explain", files.t1, "-m", "tiny_noise", "--realism", "-o", results / "out.nii.gz")
-    refused(explained, results, *words)
+    asked = run("explain", files.t1, "-m", "tiny_noise", "--voxel", 1, 1, 1, "-o", results / "out.nii.gz")
+    refused(asked, results, "tiny_noise", "Realism")
+    asked = run("explain", files.t1, "-m", "tiny_noise", "--realism", "-o", results / "out.nii.gz", "--json")
+    assert asked.code == 0, asked.err
+    assert "score_beside" in asked.json["provenance"]
     assert run("models", "remove", "tiny_noise").code == 0
 
 

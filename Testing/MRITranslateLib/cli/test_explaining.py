@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from MRITranslateLib.levels import read_segments
+from MRITranslateLib.package import load_package
 
 from ..packages import tiny_package
 from .cases import Ended, Files, Run, refused
@@ -78,10 +79,21 @@ def test_the_real_image_beside(run: Run, files: Files, results: Path) -> None:
     assert (results / "both.png").stat().st_size > 10_000
 
 
-def test_a_class_of_a_picture(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
+def test_a_class_of_pictures(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
     package = tiny_package(tmp_path / "classes", task="classification")
-    card = run("models", "verify", package, "--json").json
-    assert card["verified"] is True
+    name = load_package(package).card.classes[1]
+    ended = run(
+        *("explain", files.t1, "-m", package, "--class", name, "-o", results / "heat.nii.gz", "--json"),
+        *("--figure", results / "why.png", "--method", "hirescam"),
+    )
+    assert ended.code == 0, ended.err
+    assert name in ended.json["provenance"]["explained"]
+    heat = sitk.ReadImage(str(results / "heat.nii.gz"))
+    assert heat.GetSize() == sitk.ReadImage(str(files.t1)).GetSize()
+
+
+def test_a_class_that_does_not_exist(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
+    package = tiny_package(tmp_path / "classes", task="classification")
     ended = run("explain", files.t1, "-m", package, "--class", "no such class", "-o", results / "heat.nii.gz")
     refused(ended, results, "no such class")
 
