@@ -35,6 +35,10 @@ _HOME = {
     "Match": "targets",
     "Levels": "levels",
     "Segments": "levels",
+    "check": "domain",
+    "DomainReport": "domain",
+    "recognise": "contrast",
+    "Contrast": "contrast",
     "evaluate": "evaluate",
     "phantom": "phantom",
     "read_volume": "volume",
@@ -74,6 +78,10 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from .catalog import list_models as list_models
+    from .contrast import Contrast as Contrast
+    from .contrast import recognise as recognise
+    from .domain import DomainReport as DomainReport
+    from .domain import check as check
     from .errors import Cancelled as Cancelled
     from .errors import InputError as InputError
     from .errors import PackageError as PackageError

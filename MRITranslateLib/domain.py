@@ -1,15 +1,23 @@
 """Does an image look like what a model was trained on? Plain words where it does not, a refusal where it cannot be."""
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import SimpleITK as sitk
 
-from .card import TranslationCard
+from .card import ClassificationCard, TranslationCard
+from .contrast import Contrast, recognise
 from .errors import InputError
 from .geometry import patient_extent
-from .intensity import Normaliser, foreground
+from .intensity import Normaliser, fit, foreground
 from .modality import modality
 
-_AIR_HU = -500.0
+if TYPE_CHECKING:
+    from .package import Package
+
+_SAMPLES = 96
+"""Voxels along each axis that are enough for quantiles."""
 _EXTENT_TOLERANCE = 1.4
 _SPACING_TOLERANCE = 1.7
 """Extents and spacings may leave the range of the training data by these factors without a word: in plane the image is
@@ -18,12 +26,47 @@ _ABSURD = 6.0
 """Beyond this factor no head scan can be meant."""
 
 
-def looks_like_ct(image: sitk.Image) -> bool:
-    """Whether the values are Hounsfield units: a good part of the volume lies near air (-1000), and nothing below
-    -4096."""
-    values = sitk.GetArrayViewFromImage(image)[::2, ::2, ::2]
-    low = values.min()
-    return bool(-4096 <= low < -200 and np.mean(values < -200) > 0.02 and np.percentile(values, 2) < _AIR_HU)
+@dataclass(frozen=True)
+class DomainReport:
+    """What `check` says.
+
+    Attributes:
+        outcome: "refuse": the model cannot take this image. "warn": it can, but the result may be wrong. "ok".
+        reasons: Sentences for people; none where all is well.
+        contrast: What the image looks like.
+    """
+
+    outcome: Literal["ok", "warn", "refuse"]
+    reasons: list[str]
+    contrast: Contrast
+
+
+def check(image: sitk.Image, package: "Package") -> DomainReport:
+    """Compare an image with what a model needs, before any work is done: its contrast, and for a translation its field
+    of view, voxel spacing and intensities too. A model that makes pictures from nothing takes any image.
+
+    Args:
+        image: 3-D scalar volume, any grid.
+        package: From `load_package`.
+
+    Raises:
+        InputError: The image cannot be used by any model (see `check_volume`).
+    """
+    contrast, card = recognise(image), package.card
+    try:
+        if isinstance(card, TranslationCard):
+            reasons = _check_contrast(contrast, card.source, card.name) + _check_extent(image, card)
+            values = sitk.GetArrayViewFromImage(image)
+            values = values[tuple(slice(None, None, max(1, extent // _SAMPLES)) for extent in values.shape)]
+            normaliser = fit(card.intensity.source, values)
+            reasons += check_intensity(normaliser.apply(values), normaliser, card)
+        elif isinstance(card, ClassificationCard):
+            reasons = _check_contrast(contrast, card.source, card.name)
+        else:
+            reasons = []
+    except InputError as error:
+        return DomainReport("refuse", [str(error)], contrast)
+    return DomainReport("warn" if reasons else "ok", reasons, contrast)
 
 
 def check_domain(image: sitk.Image, card: TranslationCard) -> list[str]:
@@ -35,14 +78,31 @@ def check_domain(image: sitk.Image, card: TranslationCard) -> list[str]:
     Raises:
         InputError: The image is of another kind (a CT for an MRI model), or its size cannot be a patient's.
     """
-    source = modality(card.source)
-    is_ct = looks_like_ct(image)
-    if source.kind == "MR" and is_ct:
+    return _check_contrast(recognise(image), card.source, card.name) + _check_extent(image, card)
+
+
+def _check_contrast(contrast: Contrast, needed: str, model: str) -> list[str]:
+    """Refuse a CT for an MRI model and the reverse; among the contrasts of MRI the guess may be wrong, so only warn."""
+    source = modality(needed)
+    if source.kind == "MR" and contrast.hounsfield:
         raise InputError(
-            f"This image looks like a CT (Hounsfield units), but {card.name} needs a {source.title}; choose the MRI."
+            f"This image looks like a CT (Hounsfield units), but {model} needs a {source.title}; choose the MRI."
         )
-    if source.kind == "CT" and not is_ct:
-        raise InputError(f"This image does not look like a CT, but {card.name} needs one; choose the CT.")
+    if source.kind == "CT" and not contrast.hounsfield:
+        raise InputError(f"This image does not look like a CT, but {model} needs one; choose the CT.")
+    if needed not in contrast.probabilities:
+        return []  # a chest X-ray
+    if not contrast.known:
+        return [
+            f"This image resembles none of the MRI and CT of heads that are known here, and {model} needs "
+            f"a {source.title} of a head; is it one?"
+        ]
+    if contrast.name == needed or not contrast.sure:
+        return []
+    return [f"This looks like a {contrast}, but {model} needs {needed}; choose the {source.title} if there is one."]
+
+
+def _check_extent(image: sitk.Image, card: TranslationCard) -> list[str]:
     warnings = []
     for name, extent, spacing, extents, spacings in zip(
         ("left-right", "front-back", "head-foot"),

@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from . import explaining, models
+from . import checking, explaining, models
 from .shared import (
     INTERRUPTED,
     SETTINGS,
@@ -158,6 +158,7 @@ def translate(
     report(facts, as_json, f"Synthetic {package.translation_card().target} of {image.name}: {output}")
 
 
+app.command()(checking.check)
 app.command()(explaining.explain)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MRITranslateLib.domain import check_domain, foreground_quantiles, looks_like_ct
+from MRITranslateLib.contrast import looks_like_ct
+from MRITranslateLib.domain import check_domain, foreground_quantiles
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.phantom import phantom
 
