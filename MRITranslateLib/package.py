@@ -269,6 +269,22 @@ def write_package(
     return target
 
 
+def rewrite_card(folder: str | os.PathLike[str], card: AnyCard, readme: str) -> Path:
+    """Replace the card and the README of a package, in one step; its other files stay as they are.
+
+    Raises:
+        PackageError: The card states other files or networks than those that are there.
+        InputError: The folder cannot be written.
+    """
+    target = Package(folder).folder
+    with new_package_folder(target) as temporary:
+        shutil.copytree(target, temporary, dirs_exist_ok=True)
+        for name, content in ((files.CARD, card.model_dump_json(indent=2)), (files.README, readme)):
+            (temporary / name).write_text(content.rstrip() + "\n", encoding="utf-8", newline="\n")
+        Package(temporary).verify()
+    return target
+
+
 def _copy(source: Path, copy: Path) -> FileCard:
     copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(source, copy)

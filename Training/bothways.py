@@ -12,6 +12,7 @@ from MRITranslateLib.card import IntensityCard, TranslationCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
 
+from .calibration import measure_calibration
 from .config.cyclegan import CycleGANConfig
 from .data.index import Index, Side, is_phantom, read_index
 from .data.pairs import PreparedPair, PreparedVolume, prepare_all, prepare_side
@@ -145,25 +146,27 @@ def export_both(
     session: Session, config: CycleGANConfig, cards: Mapping[str, TranslationCard], data: UnpairedData
 ) -> list[Path]:
     """The best weights as a package for each way; written once, measured as a user would get them, and written again
-    with the scores in their cards."""
+    with the scores and the calibration of their maps of doubt in their cards."""
     best = session.folder.load_best()
-    folders = []
-    for way, seen in _ways(config).items():
-        there = way == "there"
-        folder = session.folder.export if there else session.folder.export.with_name("export-reverse")
-        weights = {key: best[_PREFIX[way] + key] for key in ("weights", "discriminator")}
-        complete = _paired(config, data.index if there else _turned(data.index))
+    folders = {"there": session.folder.export, "back": session.folder.export.with_name("export-reverse")}
+    configs, packages, weights = _ways(config), {}, {}
+    for way, folder in folders.items():
+        weights[way] = {key: best[_PREFIX[way] + key] for key in ("weights", "discriminator")}
         subjects = {"subjects": list(data.index.train), "validation_subjects": list(data.index.validation)}
         update = {
             "training": cards[way].training.model_copy(update=subjects),
-            "domain": measure_domain(data.sources if there else data.targets),
+            "domain": measure_domain(data.sources if way == "there" else data.targets),
         }
-        card = after_training(cards[way].model_copy(update=update), seen, session.step)
-        write(folder, card, weights)
-        package = load_package(folder)
-        scores = [*held_out_scores(seen), *measure_scores(complete, package, complete.test)]
-        folders.append(write(folder, card.model_copy(update={"scores": scores}), weights))
-    return folders
+        card = after_training(cards[way].model_copy(update=update), configs[way], session.step)
+        packages[way] = load_package(write(folder, card, weights[way]))
+    for way, other in (WAYS, WAYS[::-1]):
+        complete = _paired(config, data.index if way == "there" else _turned(data.index))
+        measured = {
+            "scores": [*held_out_scores(configs[way]), *measure_scores(complete, packages[way], complete.test)],
+            "calibration": measure_calibration(complete, packages[way], complete.validation, packages[other]),
+        }
+        write(folders[way], packages[way].translation_card().model_copy(update=measured), weights[way])
+    return list(folders.values())
 
 
 def _ways(config: CycleGANConfig) -> dict[str, CycleGANConfig]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from MRITranslateLib.card import AnyCard, Card, TrainingCard
+from MRITranslateLib.card import AnyCard, Card, TrainingCard, TranslationCard
 from MRITranslateLib.package import load_package, write_package
 
 from .config.parts import AboutConfig
@@ -64,10 +64,11 @@ def write(
         extra_files: Files of a text encoder, by their name in the package.
     """
     licence = f"Weights: {card.licence.weights}\n\nTraining data: {card.licence.data}\n"
-    return write_package(folder, card, weights, licence, _readme(card), extra_files)
+    return write_package(folder, card, weights, licence, readme(card), extra_files)
 
 
-def _readme(card: Card) -> str:
+def readme(card: Card) -> str:
+    """The text of README.md."""
     lines = [f"# {card.title}", "", card.intended_use, "", "Research tool. Not for diagnosis.", "", "## Limits", ""]
     lines += [f"- {limit}" for limit in card.limits]
     lines += ["", "## Training", "", card.training.data, f"Subjects: {', '.join(card.training.subjects)}.", ""]
@@ -75,4 +76,14 @@ def _readme(card: Card) -> str:
     for score in card.scores:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in score.metrics.items())
         lines += [f"- {score.family} ({', '.join(score.subjects)}): {figures}. Protocol: {score.protocol}."]
+    calibration = card.calibration if isinstance(card, TranslationCard) else []
+    if calibration:
+        lines += ["", "## Maps of doubt against the true error", ""]
+    for entry in calibration:
+        facts = [f"correlation {entry.correlation:.2f}"]
+        if entry.scale is not None:
+            facts.append(f"standard deviation to be multiplied by {entry.scale:.3g}")
+        if entry.coverage_95 is not None:
+            facts.append(f"95 % intervals then cover {100 * entry.coverage_95:.1f} % in other subjects")
+        lines += [f"- {entry.method} ({', '.join(entry.subjects)}): {', '.join(facts)}. Data: {entry.data}"]
     return "\n".join(lines) + "\n"

@@ -28,6 +28,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
 
 from . import pix2pix
+from .calibration import measure_calibration
 from .config.federated import FederatedConfig, HospitalConfig
 from .config.load import load_config
 from .config.pix2pix import Pix2PixConfig
@@ -125,10 +126,13 @@ def export(run: Run, report: Report = silent) -> list[Path]:
     card = card.model_copy(update={"training": training, "domain": _common_domain(answers)})
     card = after_training(card, run.config, session.step * run.config.steps_per_epoch * _local_epochs(run.config))
     weights, folder = session.folder.load_best(), session.folder.export
-    write(folder, card, weights)
+    package = load_package(write(folder, card, weights))
     index = read_index(run.config.data, trains=False)
-    scores = measure_scores(index, load_package(folder), index.test)
-    return [write(folder, card.model_copy(update={"scores": scores}), weights)]
+    measured = {
+        "scores": measure_scores(index, package, index.test),
+        "calibration": measure_calibration(index, package, index.validation),
+    }
+    return [write(folder, card.model_copy(update=measured), weights)]
 
 
 def serve(run: Run, grid: Grid, report: Report = silent, stop: Callable[[], bool] = lambda: False) -> None:

@@ -10,6 +10,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.networks import build
 from MRITranslateLib.package import load_package
 
+from .calibration import measure_calibration
 from .config.translation import TranslationConfig
 from .data.index import Index, read_index
 from .data.pairs import PreparedPair, prepare_all
@@ -151,16 +152,19 @@ def _answer(network: NetworkCard, sample: tuple[int, ...]) -> tuple[int, ...]:
 
 def export_paired(session: Session, config: TranslationConfig, card: TranslationCard, data: PairedData) -> Path:
     """The best weights as a package in the run's folder; written once, measured as a user would get it, and written
-    again with the scores in its card."""
+    again with the scores and the calibration of its maps of doubt in its card."""
     weights = session.folder.load_best()
     subjects = {"subjects": list(data.index.train), "validation_subjects": list(data.index.validation)}
     card = card.model_copy(update={"training": card.training.model_copy(update=subjects)})
     update = {"domain": measure_domain(data.train)} | ({} if "discriminator" in weights else {"discriminator": None})
     card = after_training(card.model_copy(update=update), config, session.step)
     folder = session.folder.export
-    write(folder, card, weights)
-    scores = [*held_out_scores(config), *measure_scores(data.index, load_package(folder), data.index.test)]
-    return write(folder, card.model_copy(update={"scores": scores}), weights)
+    package = load_package(write(folder, card, weights))
+    measured = {
+        "scores": [*held_out_scores(config), *measure_scores(data.index, package, data.index.test)],
+        "calibration": measure_calibration(data.index, package, data.index.validation),
+    }
+    return write(folder, card.model_copy(update=measured), weights)
 
 
 def has_trained_discriminator(config: TranslationConfig) -> bool:
