@@ -114,7 +114,7 @@ class Explainer:
 
     def score(self) -> float:
         """The mean of what was explained."""
-        return sum(self._scores.values()) / self._subject.terms()
+        return float(sum(self._scores.values()) / self._subject.terms())
 
     def check(self, array: np.ndarray, progress: Progress | None) -> Faithfulness:
         """Deletion, insertion and randomised parameters, for the pieces that hold most of the map.

@@ -267,10 +267,17 @@ def test_realism_looks_at_the_generated_image(method: str, context: int, alone: 
     if alone:  # an unconditional discriminator, as a CycleGAN's
         judge = NetworkCard(name="patchgan", parameters={"in_channels": 1})
         package.card = package.card.model_copy(update={"discriminator": judge})
-    explanation = explain(image, package, Realism(), method)
+    truth = head()
+    truth[1, 10:18, 30:38] = 180
+    explanation = explain(image, package, Realism(volume(truth)), method, device="cpu")
     spot = box(image, (3, 18, 26), (4, 26, 34))
     assert np.linalg.norm(centre(explanation.heatmap) - centre(spot)) < 0.6
     assert explanation.provenance["explained"] == "realism"
+    beside = explanation.beside
+    assert beside is not None
+    assert np.linalg.norm(centre(beside.heatmap) - centre(box(image, (1, 10, 30), (2, 18, 38)))) < 0.6
+    assert heat(explanation).max() == 1 > sitk.GetArrayFromImage(beside.heatmap).max() > 0.2
+    assert beside.score < float(explanation.provenance["score"])
 
 
 def test_error_looks_where_the_result_is_wrong(folder: Path) -> None:
