@@ -9,7 +9,7 @@ import torch
 
 from . import intensity
 from .card import ClassificationCard, GenerationCard, RadiographCard, TranslationCard
-from .domain import check_domain, check_intensity
+from .domain import check, check_domain, check_intensity, thinned
 from .errors import InputError
 from .modality import modality
 from .package import Package
@@ -76,7 +76,7 @@ def _translated(
 ) -> tuple[Subject, Subject | None]:
     warnings += check_domain(image, card)
     preparation = Preparation(image, card)
-    warnings += check_intensity(preparation.array, preparation.source, card)
+    warnings += check_intensity(thinned(preparation.array), preparation.source, card)
     if isinstance(target, Region):
         return Translated(image, package, preparation, _region(target.mask, preparation, image), "region"), None
     if isinstance(target, Voxel):
@@ -145,6 +145,10 @@ def _pictures(
         )
     if isinstance(card, ClassificationCard):
         assert isinstance(target, ClassScore)
+        domain = check(image, package)
+        if domain.outcome == "refuse":
+            raise InputError(domain.reasons[0])
+        warnings += domain.reasons
         number = _class(target.name, card)
         return Pictures("classifier", package, stack, image, number, f"class {target.name}", "given picture"), None
     assert isinstance(target, Realism | Match)

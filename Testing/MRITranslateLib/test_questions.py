@@ -292,6 +292,16 @@ def test_a_real_image_beside_the_synthetic_one(folders: Callable[[str], Path]) -
 # -- what cannot be asked
 
 
+def test_a_classifier_of_mri_is_not_asked_about_a_ct(classes: Path) -> None:
+    package = Known(classes, Finder())
+    package.card = package.card.model_copy(update={"source": "T1"})
+    head = mt.phantom(seed=1, shape=(24, 48, 48), spacing=(5, 5, 6))
+    with pytest.raises(InputError, match="looks like a CT"):
+        explain(head.ct, package, mt.ClassScore("bright"), device="cpu")
+    assert not explain(head.t1, package, mt.ClassScore("bright"), device="cpu").warnings[1:]
+    assert any("T2" in text for text in explain(head.t2, package, mt.ClassScore("dark"), device="cpu").warnings)
+
+
 def test_what_a_package_cannot_answer_is_refused(folders: Callable[[str], Path], tmp_path: Path) -> None:
     image = scan()
     voxel, region = mt.Voxel(1, 1, 1), mt.Region(sitk.Cast(image > 60, sitk.sitkUInt8))
