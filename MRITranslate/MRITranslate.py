@@ -200,7 +200,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._explain.update()
         self.ui.phantomButton.enabled = not running
         self.ui.cancelButton.enabled = running
-        if parameters and not running:
+        if parameters:
             self._domain.update(parameters.inputVolume, self._models.name)
 
     def _reasonNotToRun(self, running, needsModel):

@@ -127,7 +127,7 @@ class DomainSection:
         small = image is not None and image.GetActualMemorySize() * 1024 <= MOST_CHECKED_BYTES
         self._node = inputNode
         self._key = (inputNode.GetID(), image.GetMTime(), model) if small and model else None
-        if self._key in (self._shown, self._asked):
+        if self._key == self._shown:
             return
         self._show("", "")
         self._shown = None
@@ -137,8 +137,11 @@ class DomainSection:
             self._timer.start()
 
     def _ask(self) -> None:
-        if self._key is None or self._asked or self._logic.running or dependencies.missing():
-            return  # `update` comes again when the run ends
+        if self._key in (None, self._shown) or dependencies.missing():
+            return
+        if self._asked or self._logic.running:  # its turn will come
+            self._timer.start()
+            return
         key = self._key
 
         def finished(domain, warnings):
@@ -146,16 +149,15 @@ class DomainSection:
             if key == self._key:
                 self._shown = key
                 self._tell(domain)
-            else:
-                self._timer.start()
 
         def failed(error):
             self._asked = None
-            if isinstance(error, Cancelled):  # it gave way to a run, whose end calls for `update`
-                return
-            self._shown = key  # the run itself will say it in the open
-            if isinstance(error, InputError):
-                self._show(str(error), PROBLEM_STYLE)
+            if isinstance(error, Cancelled):  # it gave way to a run, or the scene was closed
+                self._timer.start()
+            elif key == self._key:
+                self._shown = key
+                if isinstance(error, InputError):  # what else went wrong, a run will say in the open
+                    self._show(str(error), PROBLEM_STYLE)
 
         try:
             self._asked = key
@@ -165,7 +167,7 @@ class DomainSection:
 
     def _tell(self, domain) -> None:
         texts = list(domain.reasons)
-        if domain.contrast:
+        if domain.contrast and not any(domain.contrast in reason for reason in texts):  # said already
             share = round(100 * domain.probabilities[domain.contrast])
             texts.insert(0, _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share))
         style = {"ok": GOOD_STYLE, "warn": WARNING_STYLE, "refuse": PROBLEM_STYLE}[domain.outcome]
