@@ -36,7 +36,7 @@ class Beside:
     Attributes:
         image: What was judged.
         heatmap, raw: As of `Explanation`; both heat maps have one scale, so that colours mean the same.
-        score: The mean logit of this image; above 0 is "real".
+        score: The discriminator's mean answer to this image; what it means is said at `Package.discriminator`.
         title: What it is, for people.
     """
 

@@ -91,12 +91,13 @@ class Package:
         return self._network(WEIGHTS, device)
 
     def discriminator(self, device: str | torch.device = "cpu") -> nn.Module:
-        """The judge of realism on `device`, as `generator`; above 0 is "real".
+        """The judge of realism on `device`, as `generator`; what is higher looks more real to it.
 
         Of a translation: input and output as channels (n, context + 1, rows, columns), or the output alone (see
-        `TranslationCard.judged_channels`), to logits (n, 1, h, w). Of a generation: pictures (n, 1, size, size) to
-        logits (n, 1) or (n,). Of a radiograph: pictures and a report's features (n, features) to two logits each
-        (n, 2): realism, and match of the two.
+        `TranslationCard.judged_channels`), to a value for each patch (n, 1, h, w): trained by least squares, as all
+        recipes here do, 0 is "made", 1 "real", and one half undecided. Of the others a logit, above 0 is "real". Of a
+        generation: pictures (n, 1, size, size) to logits (n, 1) or (n,). Of a radiograph: pictures and a report's
+        features (n, features) to two logits each (n, 2): realism, and match of the two.
 
         Raises:
             PackageError: The package has none, or as for `generator`.

@@ -30,7 +30,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Realism:
-    """The mean logit of the package's discriminator over all slices: what makes an image look real to it.
+    """The mean answer of the package's discriminator over all slices: what makes an image look real to it.
 
     Of a translation the synthetic image is judged, and beside it `reference`. Of a generation or a radiograph the
     image given is judged, which is a real one, and beside it pictures that the package makes.
