@@ -1,5 +1,6 @@
 """The pointing game: the map of a lesion's class points at the lesion, that of a network with shuffled weights not."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -77,9 +78,24 @@ def test_the_map_points_at_lesions_and_the_twins_does_not(
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared folder with the tumours is absent")
 @pytest.mark.skipif(not Path(PACKAGE, "model.json").is_file(), reason="MRITRANSLATE_TUMOUR_PACKAGE names no package")
-def test_the_map_of_the_class_points_at_tumours_more_often_than_the_twins() -> None:
+@pytest.mark.parametrize("method", ["hirescam", "layercam"])
+def test_the_map_of_the_class_points_at_tumours_more_often_than_the_twins(method: str) -> None:
+    """Of a package that `python -m Testing.benchmarks transplants` made, on slices that it has not seen."""
     package = load_package(PACKAGE)
     network, shown = package.classifier(), pointing.tumours(package, DATA)
     assert len(shown.classes) >= 40
-    rate = pointing.hits(network, shown, None, "gradcam").mean()
-    assert rate > max(pointing.twin_rates(network, range(1, 6), shown, None, "gradcam"))
+    rate = pointing.hits(network, shown, LAYER, method).mean()
+    assert rate > 2 * max(pointing.twin_rates(network, (1, 2, 3), shown, LAYER, method))
+
+
+def test_the_boxes_are_boxes() -> None:
+    with pointing.BOXES.open(newline="") as file:
+        rows = list(csv.DictReader(line for line in file if line[0] != "#"))
+    for row in rows:
+        left, top, right, bottom = (int(row[key]) for key in ("x0", "y0", "x1", "y1"))
+        assert 0 <= left < right <= pointing.BOX_GRID
+        assert 0 <= top < bottom <= pointing.BOX_GRID
+        assert row["part"] in ("train", "test")
+    parts = [{row["file"] for row in rows if row["part"] == part} for part in ("train", "test")]
+    assert not parts[0] & parts[1]
+    assert all(len(part) > 60 for part in parts)

@@ -115,7 +115,8 @@ def tumours(package: Package, data: Path) -> Pictures:
         raise InputError(f'"{data}" has no picture with a box that the classifier has not been trained on.')
     pictures = np.stack([prepare_picture(read_picture(data / name), size) for name in unseen])
     inside = np.stack([prepare_picture(boxes[name], size) > 0 for name in unseen])
-    classes = np.array([card.classes.index(name.split("/")[0]) for name in unseen])
+    kinds = [name.split("/")[0] if "tumour" not in card.classes else "tumour" for name in unseen]
+    classes = np.array([card.classes.index(kind) for kind in kinds])
     body = np.stack([binary_fill_holes(picture > _AIR) for picture in pictures])
     return Pictures(pictures, classes, inside, body)
 
