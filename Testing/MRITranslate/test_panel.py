@@ -145,12 +145,13 @@ def test_only_models_that_translate_are_offered(panel, models_folder):
 
 
 def test_warnings_are_shown_until_the_next_run(panel):
-    scan = head()
-    scan.SetSpacing(30, 4, 4)
+    scan = sys.modules["MRITranslate"].MRITranslateLogic().loadPhantom(shape=(24, 64, 64))["t1"]
+    spacing = scan.GetSpacing()
+    scan.SetSpacing(30, *spacing[1:])
     panel.ui.inputSelector.setCurrentNode(scan)
     click_and_wait(panel, panel.ui.runButton)
     assert "Warning: The voxel spacing is 30 mm" in panel.ui.warningsLabel.text
-    scan.SetSpacing(4, 4, 4)
+    scan.SetSpacing(*spacing)
     click_and_wait(panel, panel.ui.runButton)
     assert panel.ui.warningsLabel.text == ""
 
