@@ -15,7 +15,7 @@ from .subjects import Subject
 from .window import batch_size
 
 _BATCH = {"cuda": 16, "mps": 4, "cpu": 2}
-_MOST_CASES = 8
+_MOST_CASES = 4
 _BODY = -0.9
 """Network value above which a pixel is no air."""
 FLAT = "The map is flat: at this layer no place raises the target; choose another layer, method or region."

@@ -33,7 +33,7 @@ def explain_figure(image: sitk.Image, explanation: "Explanation", path: str | Pa
     facts = explanation.provenance
     title = f"{facts['model']}: {facts['explained']}, {facts['method']} at {facts['layer']}"
     canvas.suptitle(f"{title}\n{WARNING}", fontsize=14, weight="bold")
-    above, below = canvas.subfigures(2, 1, height_ratios=(1.5, 1))
+    above, below = np.asarray(canvas.subfigures(2, 1, height_ratios=(1.5, 1)))
     axes = list(above.subplots(1, 3 if beside is None else 4))
     heat = axial(explanation.heatmap)
     index = int(np.argmax(heat.sum(axis=(1, 2))))

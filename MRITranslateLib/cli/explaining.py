@@ -151,9 +151,10 @@ def explain(
     write(made.heatmap, output)
     if levels is not None:
         write_levels(made.levels, made.level_names, levels)
-    for path, picture in ((raw, made.raw), (beside, made.beside and made.beside.heatmap)):
-        if path is not None and picture is not None:
-            write(picture, path)
+    if raw is not None:
+        write(made.raw, raw)
+    if beside is not None and made.beside is not None:
+        write(made.beside.heatmap, beside)
     if table is not None:
         _write_table(made, table)
     if figure is not None:
