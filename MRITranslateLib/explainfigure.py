@@ -54,7 +54,9 @@ def explain_figure(image: sitk.Image, explanation: "Explanation", path: str | Pa
 def _draw_slices(strip: Any, axes: "list[Axes]", image: sitk.Image, explanation: "Explanation", index: int) -> None:
     grey, shape, head, picture = _grey(image, index)
     finish(strip, axes[0], axes[0].imshow(picture, **grey, **shape), f"Input, slice {index}", "as in the file")
-    _draw_heat(strip, axes[1], image, explanation.heatmap, index, "Heat")
+    score = explanation.provenance.get("score")
+    title = "Heat" if score is None else f"Heat\nmean answer {float(score):.2f}"
+    _draw_heat(strip, axes[1], image, explanation.heatmap, index, title)
     from matplotlib.colors import ListedColormap
 
     names = explanation.level_names
@@ -77,7 +79,7 @@ def _draw_beside(strip: Any, axis: "Axes", explanation: "Explanation") -> None:
     beside = explanation.beside
     assert beside is not None
     index = int(np.argmax(axial(beside.heatmap).sum(axis=(1, 2))))
-    _draw_heat(strip, axis, beside.image, beside.heatmap, index, f"{beside.title}\nlogit {beside.score:.2f}")
+    _draw_heat(strip, axis, beside.image, beside.heatmap, index, f"{beside.title}\nmean answer {beside.score:.2f}")
 
 
 def _draw_heat(strip: Any, axis: "Axes", image: sitk.Image, heatmap: sitk.Image, index: int, title: str) -> None:
