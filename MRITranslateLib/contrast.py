@@ -25,6 +25,8 @@ NAMES = ("T1", "T2", "FLAIR", "PD", "CT")
 SURE = 0.9
 """A probability from which on people are told; see the table of `contrast.json` for how often that is wrong."""
 _AIR_HU = -500.0
+_STRANGE = 0.8
+"""Probability of none of them from which on an image is called unknown."""
 _USUAL = 4.0
 _FEWEST = 64
 """Coarse voxels that an object must have."""
@@ -90,7 +92,7 @@ def recognise(image: sitk.Image) -> Contrast:
 
 
 class Classifier:
-    """A mean of small networks with one hidden layer, and places of the features that are known.
+    """A mean of small networks with one hidden layer, which tell the contrasts and what is none of them.
 
     Args:
         stored: The content of `contrast.json`.
@@ -99,34 +101,26 @@ class Classifier:
     def __init__(self, stored: Mapping[str, Any]) -> None:
         self._mean, self._scale = np.asarray(stored["mean"]), np.asarray(stored["scale"])
         self._networks = [[np.asarray(part) for part in network] for network in stored["networks"]]
-        self._places, self._limit = np.asarray(stored["places"]), float(stored["limit"])
 
     def standardised(self, found: np.ndarray) -> np.ndarray:
         """Features (..., n) in units of their spread, cut where they leave what is usual."""
         return np.clip((found - self._mean) / self._scale, -_USUAL, _USUAL)
 
     def probabilities(self, found: np.ndarray) -> np.ndarray:
-        """Features (..., n) to probabilities (..., 5) in the order of `NAMES`."""
+        """Features (..., n) to probabilities (..., 6) of `NAMES` and of none of them."""
         values = self.standardised(found)
-        total = np.zeros((*found.shape[:-1], len(NAMES)))
+        total = np.zeros((*found.shape[:-1], len(NAMES) + 1))
         for first, bias, second, offset in self._networks:
             answers = np.tanh(values @ first + bias) @ second + offset
             answers = np.exp(answers - answers.max(axis=-1, keepdims=True))
             total += answers / answers.sum(axis=-1, keepdims=True)
         return total / len(self._networks)
 
-    def strangeness(self, found: np.ndarray) -> float:
-        """Distance of features (n,) to the nearest known place: root mean square, in units of their spread."""
-        differences = self.standardised(found) - self._places
-        return float(np.sqrt(np.square(differences).mean(axis=1)).min())
-
     def __call__(self, found: np.ndarray) -> Contrast:
-        shares = self.probabilities(found)
-        return Contrast(
-            NAMES[int(shares.argmax())],
-            {name: float(share) for name, share in zip(NAMES, shares, strict=True)},
-            known=self.strangeness(found) <= self._limit,
-        )
+        *shares, none = self.probabilities(found).tolist()
+        one_of_them = sum(shares)
+        named = {name: share / one_of_them for name, share in zip(NAMES, shares, strict=True)}
+        return Contrast(max(named, key=named.__getitem__), named, known=none < _STRANGE)
 
 
 @cache

@@ -10,27 +10,28 @@ them. The file holds coefficients and tables, no images. The same data and seed 
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
 
 from MRITranslateLib.contrast import FILE, NAMES, SURE, Classifier, features, looks_like_ct
 
-from .contrastdata import Scan, phantom_scans, real_scans, varied
+from .contrastdata import NONE, Scan, other_scans, phantom_scans, real_scans, varied
 
-_VARIANTS = {"volume": 12, "picture": 1, "phantom": 2}
-_HIDDEN = 8
+_VARIANTS = {"volume": 10, "picture": 1, "phantom": 2, "other": 1}
+_HIDDEN = 12
 _NETWORKS = 3
-_DECAY = 3e-3
+_DECAY = 2e-3
 _STEPS = 150
-_PLACES = 32
-_MARGIN = 1.25
-"""The limit of what is known lies so far beyond the farthest image of a person who was left out, of 1000."""
+_OTHERS = 180
+_LABELS = (*NAMES, NONE)
 
 
 class Row(NamedTuple):
@@ -46,48 +47,42 @@ class Row(NamedTuple):
     hounsfield: bool
 
 
-def rows_of(scan: Scan, number: int, seed: int, variants: int | None = None) -> Iterator[Row]:
+def rows_of(scan: Scan, seed: int, variants: int | None = None) -> list[Row]:
     """A scan as it is and changed at random; what shows next to nothing is left out."""
-    generator = np.random.default_rng([seed, number])
+    generator = np.random.default_rng([seed, crc32(f"{scan.name} {scan.contrast}".encode())])
+    rows = []
     for variant in range(1 + (_VARIANTS[scan.kind] if variants is None else variants)):
         image = scan.image if variant == 0 else varied(scan, generator)
         found = features(image)
         if found is not None:
-            flat = 1 in image.GetSize()
-            yield Row(found, scan.contrast, scan.person, scan.kind, scan.name, variant == 0, flat, looks_like_ct(image))
+            facts = scan.contrast, scan.person, scan.kind, scan.name, variant == 0
+            rows.append(Row(found, *facts, flat=1 in image.GetSize(), hounsfield=looks_like_ct(image)))
+    return rows
 
 
 def phantom_rows(head: int, seed: int, variants: int | None = None) -> list[Row]:
     """One digital head in all contrasts."""
-    return [
-        row
-        for place, scan in enumerate(phantom_scans(head))
-        for row in rows_of(scan, 10 * head + place, seed + 1, variants)
-    ]
+    return [row for scan in phantom_scans(head) for row in rows_of(scan, seed, variants)]
 
 
-def gather(data: Path | None, heads: Sequence[int], seed: int, processes: int = 1) -> list[Row]:
-    """The table of all images; the order does not depend on the number of processes."""
-    real = () if data is None else real_scans(data)
-    rows = [row for number, scan in enumerate(real) for row in rows_of(scan, number, seed)]
-    make = partial(phantom_rows, seed=seed)
-    if processes > 1:
-        with ProcessPoolExecutor(processes) as pool:
-            return rows + [row for part in pool.map(make, heads) for row in part]
-    return rows + [row for head in heads for row in make(head)]
+def gather(data: Path, heads: Sequence[int], seed: int, processes: int) -> list[Row]:
+    """The table of all images; it does not depend on the number of processes."""
+    with ProcessPoolExecutor(processes) as pool:
+        scans = pool.map(partial(rows_of, seed=seed), chain(real_scans(data), other_scans(_OTHERS, seed)))
+        digital = pool.map(partial(phantom_rows, seed=seed), heads)
+        return [row for part in chain(scans, digital) for row in part]
 
 
 def train(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """Coefficients for `contrast.Classifier`; real scans and digital heads count alike, and so do the contrasts."""
     table = np.stack([row.features for row in rows])
     mean, scale = _short(table.mean(0)), _short(table.std(0) + 1e-3)
-    stored: dict[str, Any] = {"mean": mean, "scale": scale, "networks": [], "places": [], "limit": 0.0}
-    values = torch.from_numpy(Classifier(stored | {"places": np.zeros((1, len(mean)))}).standardised(table))
-    labels = torch.tensor([NAMES.index(row.contrast) for row in rows])
+    stored: dict[str, Any] = {"mean": mean, "scale": scale, "networks": []}
+    values = torch.from_numpy(Classifier(stored).standardised(table))
+    labels = torch.tensor([_LABELS.index(row.contrast) for row in rows])
     weights = torch.from_numpy(_weights(rows))
     for number in range(_NETWORKS):
         stored["networks"].append(_network(values, labels, weights, seed + number))
-    stored["places"] = _short(_places(values.numpy(), weights.numpy(), seed))
     return stored
 
 
@@ -106,7 +101,7 @@ def _weights(rows: Sequence[Row]) -> np.ndarray:
 
 def _network(values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, seed: int) -> list[Any]:
     generator = torch.Generator().manual_seed(seed)
-    shapes = (values.shape[1], _HIDDEN), (_HIDDEN,), (_HIDDEN, len(NAMES)), (len(NAMES),)
+    shapes = (values.shape[1], _HIDDEN), (_HIDDEN,), (_HIDDEN, len(_LABELS)), (len(_LABELS),)
     parts = [
         (0.15 * (len(shape) > 1) * torch.randn(shape, generator=generator, dtype=torch.float64)).requires_grad_()
         for shape in shapes
@@ -125,48 +120,34 @@ def _network(values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, 
     return [_short(part.detach().numpy()) for part in parts]
 
 
-def _places(values: np.ndarray, weights: np.ndarray, seed: int) -> np.ndarray:
-    """Where the images lie among the features: centres by k-means."""
-    generator = np.random.default_rng(seed)
-    count = min(_PLACES, len(values))
-    centres = values[generator.choice(len(values), count, replace=False, p=weights)]
-    for _ in range(20):
-        nearest = np.square(values[:, None] - centres[None]).sum(-1).argmin(1)
-        for place in range(count):
-            if (nearest == place).any():
-                centres[place] = np.average(values[nearest == place], axis=0, weights=weights[nearest == place])
-    return centres
-
-
 def _short(values: np.ndarray) -> Any:
     """Four digits are enough, and make a small file."""
     return [_short(value) for value in values] if values.ndim else float(f"{float(values):.4g}")
 
 
-def leave_people_out(rows: Sequence[Row], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def leave_people_out(rows: Sequence[Row], seed: int) -> np.ndarray:
     """Every image told by a classifier that saw nothing of its person.
 
     Returns:
-        Probabilities (n, 5), and the distance to what that classifier knows (n,).
+        Probabilities (n, 6) of `NAMES` and of none of them.
     """
     people = np.asarray([row.person for row in rows])
     heads = sorted({row.person for row in rows if row.kind == "phantom"})
     folds = [[person] for person in sorted(set(people) - set(heads))]
     folds += [part for part in (heads[start::5] for start in range(5)) if part]
-    probabilities, strangeness = np.zeros((len(rows), len(NAMES))), np.zeros(len(rows))
+    probabilities = np.zeros((len(rows), len(_LABELS)))
     for left_out in folds:
         out = np.isin(people, left_out)
         judge = Classifier(train([row for row, held in zip(rows, out, strict=True) if not held], seed))
         for index in np.flatnonzero(out).tolist():
-            strangeness[index] = judge.strangeness(rows[index].features)
             ct = rows[index].hounsfield
-            told = np.eye(len(NAMES))[NAMES.index("CT")] if ct else judge.probabilities(rows[index].features)
+            told = np.eye(len(_LABELS))[NAMES.index("CT")] if ct else judge.probabilities(rows[index].features)
             probabilities[index] = told
-    return probabilities, strangeness
+    return probabilities
 
 
 def confusion(rows: Sequence[Row], probabilities: np.ndarray) -> dict[str, Any]:
-    """How often what was taken for what, in the order of `NAMES` both ways, for each kind of image."""
+    """How often what was taken for what, in the order of `NAMES` and none both ways, for each kind of image."""
     kinds = {
         "real volumes": lambda row: row.kind == "volume" and row.as_is,
         "real volumes, changed": lambda row: row.kind == "volume" and not row.as_is and not row.flat,
@@ -175,16 +156,17 @@ def confusion(rows: Sequence[Row], probabilities: np.ndarray) -> dict[str, Any]:
         "phantoms": lambda row: row.kind == "phantom" and row.as_is,
         "phantoms, changed": lambda row: row.kind == "phantom" and not row.as_is and not row.flat,
         "phantoms, one slice": lambda row: row.kind == "phantom" and row.flat,
+        "no heads": lambda row: row.kind == "other",
     }
     tables = {}
     for title, belongs in kinds.items():
         chosen = [index for index, row in enumerate(rows) if belongs(row)]
-        table = np.zeros((len(NAMES), len(NAMES)), dtype=int)
+        table = np.zeros((len(_LABELS), len(_LABELS)), dtype=int)
         sure_and_wrong = 0
         for index in chosen:
             told = int(probabilities[index].argmax())
-            table[NAMES.index(rows[index].contrast), told] += 1
-            sure_and_wrong += probabilities[index, told] >= SURE and NAMES[told] != rows[index].contrast
+            table[_LABELS.index(rows[index].contrast), told] += 1
+            sure_and_wrong += probabilities[index, told] >= SURE and _LABELS[told] != rows[index].contrast
         if chosen:
             right = round(float(np.trace(table)) / len(chosen), 4)
             tables[title] = {"table": table.tolist(), "right": right, "sure_and_wrong": int(sure_and_wrong)}
@@ -193,18 +175,17 @@ def confusion(rows: Sequence[Row], probabilities: np.ndarray) -> dict[str, Any]:
 
 def make(rows: Sequence[Row], seed: int) -> tuple[dict[str, Any], np.ndarray]:
     """The content of `contrast.json`, and the probabilities of `leave_people_out`."""
-    probabilities, strangeness = leave_people_out(rows, seed)
+    probabilities = leave_people_out(rows, seed)
     stored = train(rows, seed)
-    stored["limit"] = float(f"{_MARGIN * np.quantile(strangeness, 0.999):.4g}")
-    people = {row.person for row in rows}
+    people = {row.person for row in rows if row.kind in ("volume", "picture")}
     heads = {row.person for row in rows if row.kind == "phantom"}
     about = {
         "about": "Made by Training.contrast. Tables: rows are the truth, columns what was told, in the order of names; "
         "every image was told by networks that saw nothing of its person.",
-        "people": len(people - heads),
+        "people": len(people),
         "phantoms": len(heads),
         "images": len(rows),
-        "names": list(NAMES),
+        "names": list(_LABELS),
         "sure": SURE,
         "confusion": confusion(rows, probabilities),
     }
@@ -216,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m Training.contrast", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with scans that say their contrast")
     parser.add_argument("--output", type=Path, default=FILE, help="file to write")
-    parser.add_argument("--phantoms", type=int, default=60, help="number of digital heads")
+    parser.add_argument("--phantoms", type=int, default=50, help="number of digital heads")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args(arguments)
@@ -230,13 +211,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _report(rows: Sequence[Row], tables: dict[str, Any], probabilities: np.ndarray) -> Iterable[str]:
     for title, found in tables.items():
         yield f"\n{title}: {100 * found['right']:.1f} % right, {found['sure_and_wrong']} sure and wrong"
-        yield f"{'':8}" + "".join(f"{name:>7}" for name in NAMES)
-        for name, line in zip(NAMES, found["table"], strict=True):
+        yield f"{'':8}" + "".join(f"{name:>7}" for name in _LABELS)
+        for name, line in zip(_LABELS, found["table"], strict=True):
             yield f"{name:8}" + "".join(f"{number:7}" for number in line)
     yield "\nreal volumes, one by one"
     for row, shares in zip(rows, probabilities, strict=True):
         if row.kind == "volume" and row.as_is:
-            told = NAMES[int(shares.argmax())]
+            told = _LABELS[int(shares.argmax())]
             verdict = "" if told == row.contrast else "  wrong"
             yield f"{row.name:60} {row.contrast:6}{told:6}{shares.max():6.2f}{verdict}"
 

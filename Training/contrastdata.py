@@ -31,9 +31,9 @@ class Scan:
 
     Attributes:
         image: At most about 1.6 mm coarse.
-        contrast: One of `contrast.NAMES`.
+        contrast: One of `contrast.NAMES`, or `NONE`.
         person: Who it is of; all images of one person are left out together.
-        kind: "volume", "picture" or "phantom".
+        kind: "volume", "picture" or "phantom"; "other" where it is no head.
         name: For tables.
     """
 
@@ -50,22 +50,32 @@ def real_scans(folder: Path) -> Iterator[Scan]:
     A volume says it by the first part of its file's name (t1.nii.gz, flair_smooth8mm.nii.gz), a DICOM series by a part
     of its folder's name, and a picture by its folder's name, or by that of its collection (see `_COLLECTIONS`).
     """
+    seen = set()
     for path in sorted(folder.rglob("*.nii.gz")):
         contrast = _contrast(path.name.split(".")[0].split("_")[:1])
-        if contrast is not None and _REGISTRATION not in path.name:
-            yield Scan(_finer(read_volume(path)), contrast, _person(path), "volume", _name(path, folder))
+        if contrast is None or _REGISTRATION in path.name:
+            continue
+        image = _finer(read_volume(path))
+        content = hash(sitk.GetArrayViewFromImage(image).tobytes())
+        if content not in seen:  # templates lie in several folders
+            seen.add(content)
+            yield Scan(image, contrast, _person(path), "volume", _name(path, folder))
     for path in sorted(path for path in folder.rglob("*") if path.is_dir() and any(path.glob("*.dcm"))):
         contrast = _contrast(path.name.split("_"))
         if contrast is not None:
             yield Scan(_finer(read_volume(path)), contrast, path.name, "volume", _name(path, folder))
     pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    for path in pictures[::_EVERY_PICTURE]:
+    for number, path in enumerate(pictures[::_EVERY_PICTURE]):
         contrast = _contrast([path.parent.name]) or _collection(path)
-        if contrast is not None:
+        if contrast == NONE:
+            yield Scan(read_volume(path), NONE, f"others {number % 5}", "other", _name(path, folder))
+        elif contrast is not None:
             yield Scan(read_volume(path), contrast, _person(path), "picture", _name(path, folder))
 
 
-_COLLECTIONS = {"brain_tumour_jpg": "T1"}
+NONE = "none"
+"""The contrast of what is no MRI and no CT of a head."""
+_COLLECTIONS = {"brain_tumour_jpg": "T1", "xray_reports": NONE}
 """Collections of pictures of one contrast, whose people are unknown."""
 
 
@@ -99,6 +109,67 @@ def _name(path: Path, folder: Path) -> str:
 def _finer(image: sitk.Image) -> sitk.Image:
     factors = [max(1, int(_FINE_MM / step)) for step in image.GetSpacing()]
     return sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), factors)
+
+
+def other_scans(count: int, seed: int) -> Iterator[Scan]:
+    """Images on which no head is: noise, ramps, bottles and boxes, and heads whose pieces were shuffled."""
+    kinds = (_noise, _clouds, _ramp, _bottle, _box, _shuffled)
+    for number in range(count):
+        generator = np.random.default_rng([seed, number])
+        shape = tuple(int(extent) for extent in generator.integers(24, 80, 3))
+        if generator.random() < 0.25:
+            shape = (1, *shape[1:])
+        image = sitk.GetImageFromArray(kinds[number % len(kinds)](shape, generator).astype(np.float32))
+        image.SetSpacing([float(generator.uniform(1, 4))] * 3)
+        yield Scan(image, NONE, f"others {number // len(kinds) % 5}", "other", f"other {number}")
+
+
+def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    return generator.gamma(np.exp(generator.uniform(0, 5)), 1, shape)
+
+
+def _clouds(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    image = sitk.DiscreteGaussian(
+        sitk.GetImageFromArray(generator.random(shape)), [float(generator.uniform(2, 30))] * 3
+    )
+    array = sitk.GetArrayFromImage(image)
+    return np.clip(array - np.quantile(array, generator.uniform(0, 0.6)), 0, None)
+
+
+def _ramp(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    return 1 + _field(shape, generator) + 0.05 * generator.normal(size=shape)
+
+
+def _bottle(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """An ellipsoid of water, at times with a wall, as for the adjustment of a scanner."""
+    distance = sum(
+        ((np.arange(n) - (n - 1) / 2) / max(1.0, n * generator.uniform(0.3, 0.5))).reshape(
+            [-1 if axis == own else 1 for own in range(3)]
+        )
+        ** 2
+        for axis, n in enumerate(shape)
+    )
+    assert isinstance(distance, np.ndarray)
+    walled = 1.0 * (distance < 1) + generator.uniform(-0.5, 1.5) * ((distance < 1) & (distance > 0.85))
+    return np.clip(walled + generator.uniform(0, 0.1) * np.abs(generator.normal(size=shape)), 0, None)
+
+
+def _box(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    array = np.zeros(shape)
+    for _ in range(generator.integers(1, 8)):
+        corner = [slice(low := int(generator.integers(0, n)), int(generator.integers(low, n)) + 1) for n in shape]
+        array[tuple(corner)] += generator.random()
+    array += 0.3 * (array.max() == 0)
+    return array + 0.02 * np.abs(generator.normal(size=shape))
+
+
+def _shuffled(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """The blocks of a small digital head in another order."""
+    head = phantom(int(generator.integers(1, 10_000)), shape=(16, 64, 64))
+    array = sitk.GetArrayFromImage(getattr(head, str(generator.choice(("t1", "t2", "flair", "pd")))))
+    blocks = array.reshape(2, 8, 8, 8, 8, 8).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8, 8, 8)
+    blocks = blocks[generator.permutation(len(blocks))].reshape(2, 8, 8, 8, 8, 8)
+    return blocks.transpose(0, 3, 1, 4, 2, 5).reshape(array.shape)
 
 
 def phantom_scans(seed: int) -> list[Scan]:
@@ -141,7 +212,7 @@ def varied(scan: Scan, generator: np.random.Generator) -> sitk.Image:
     """The scan as another scanner or another hand might give it: part of the field of view, thick slices, a picture of
     one slice, another size, bias, noise, another transfer curve, for CT another window."""
     image = sitk.Cast(scan.image, sitk.sitkFloat32)
-    flat = scan.kind == "picture"
+    flat = 1 in image.GetSize()
     if not flat:
         if generator.random() < 0.4:
             image = _part(image, generator)
@@ -185,7 +256,8 @@ def _slice(image: sitk.Image, generator: np.random.Generator) -> sitk.Image:
 def _thick(image: sitk.Image, generator: np.random.Generator) -> sitk.Image:
     axis = int(generator.choice(3, p=(0.2, 0.2, 0.6)))
     factors = [1, 1, 1]
-    factors[axis] = max(1, round(generator.uniform(3, 6.5) / image.GetSpacing()[axis]))
+    wanted = round(generator.uniform(3, 6.5) / image.GetSpacing()[axis])
+    factors[axis] = max(1, min(wanted, image.GetSize()[axis] // 4))
     return sitk.BinShrink(image, factors)
 
 

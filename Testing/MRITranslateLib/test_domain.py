@@ -1,15 +1,17 @@
 """The domain guard: what passes, what is said, what is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from MRITranslateLib.contrast import looks_like_ct
-from MRITranslateLib.domain import check_domain, foreground_quantiles
+from MRITranslateLib.domain import check, check_domain, foreground_quantiles
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.phantom import phantom
 
-from .packages import card
+from .packages import any_card, card
 
 DOMAIN = {"field_of_view_mm": [[180, 260], [180, 260], [120, 200]], "spacing_mm": [[0.7, 2.5], [0.7, 2.5], [1, 6]]}
 
@@ -56,3 +58,29 @@ def test_quantiles_rise():
     values = foreground_quantiles(np.random.default_rng(0).gamma(2, 1, (4, 32, 32)).astype(np.float32))
     assert list(values) == ["p10", "p50", "p90", "p99"]
     assert list(values.values()) == sorted(values.values())
+
+
+def test_another_contrast_is_said_but_not_refused(head):
+    report = check(head.t2, SimpleNamespace(card=card(domain=DOMAIN)))
+    assert report.outcome == "warn"
+    assert report.contrast.name == "T2"
+    assert report.reasons[0].startswith("This looks like a T2-weighted MRI (")
+    assert "tiny needs T1" in report.reasons[0]
+    assert check_domain(head.t2, card(domain=DOMAIN))[0] == report.reasons[0]
+
+
+def test_the_right_contrast_is_ok_and_a_ct_is_refused(head):
+    package = SimpleNamespace(card=card(domain=DOMAIN))
+    assert check(head.t1, package).reasons == []
+    assert check(head.t1, package).outcome == "ok"
+    refused = check(head.ct, package)
+    assert refused.outcome == "refuse"
+    assert "looks like a CT" in refused.reasons[0]
+    assert check(head.t1, SimpleNamespace(card=card(domain=DOMAIN, source="CT"))).outcome == "refuse"
+
+
+def test_models_without_a_scan_as_input_take_anything(head):
+    for task in ("generation", "radiograph", "classification"):  # the classifier is one of chest X-rays
+        assert check(head.t2, SimpleNamespace(card=any_card(task))).outcome == "ok"
+    picky = check(head.t2, SimpleNamespace(card=any_card("classification", source="T1")))
+    assert picky.outcome == "warn"
