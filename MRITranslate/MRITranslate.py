@@ -188,7 +188,13 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         reason = self._reasonNotToRun(running, needsModel=True)
         self.ui.runButton.enabled = not reason
         self.ui.runButton.toolTip = reason or _("Make the synthetic image.")
-        self.ui.cycleCheck.enabled = self._models.hasWayBack
+        back = self._models.hasWayBack
+        self.ui.cycleCheck.enabled = back
+        self.ui.cycleCheck.toolTip = (
+            _("Also translate the synthetic image back, and make a volume of the difference to the input.")
+            if back
+            else _("No model for the way back from this one is installed.")
+        )
         classifies = bool(parameters) and parameters.target == Target.CLASS
         reason = self._reasonNotToRun(running, needsModel=not classifies)
         whole = reason or self._explain.reasonNotToExplain(parameters)

@@ -7,7 +7,7 @@ import pytest
 
 from MRITranslateLib.errors import InputError
 
-from .conftest import CLASSIFIER, TINY_T2, choose_target, click_and_wait
+from .conftest import CLASSIFIER, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait
 from .test_panel import SHAPE, head, nodes_of_scene
 
 
@@ -301,6 +301,10 @@ def test_maps_of_doubt_come_with_the_translation(panel):
 
     scan = head()
     panel.ui.inputSelector.setCurrentNode(scan)
+    choose_model(panel, TINY_CT)
+    assert not panel.ui.cycleCheck.enabled
+    assert "No model for the way back" in panel.ui.cycleCheck.toolTip
+    choose_model(panel, TINY_T2)
     assert panel.ui.cycleCheck.enabled
     panel.ui.uncertaintyCheck.checked = True
     panel.ui.cycleCheck.checked = True
