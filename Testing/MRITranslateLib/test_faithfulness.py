@@ -270,7 +270,7 @@ def test_only_the_body_is_changed_and_the_network_is_asked_without_gradients() -
         return x.mean(dim=(1, 2, 3))
 
     check_map([Case(inputs, inputs[0], body, score)] * 5, lambda seed: [inputs[0]] * 5, "cpu")
-    assert sum(calls) == 5 * 266
+    assert sum(calls) == 5 * 170
 
 
 def test_windows_and_neighbouring_slices() -> None:
@@ -311,7 +311,7 @@ def test_everything_is_stored_and_shown(tmp_path: Path) -> None:
     stored = json.loads(json.dumps(found.as_json()))
     assert stored["passes"] is True
     assert stored["sentence"] == found.sentence
-    assert len(stored["deletion"]["explained"]) == len(stored["insertion"]["centre"]) == 13
+    assert len(stored["deletion"]["explained"]) == len(stored["insertion"]["centre"]) == 9
     assert stored["areas"]["gap"] == pytest.approx(found.areas["insertion"] - found.areas["deletion"])
     picture = imread(checkplot.plot(found, tmp_path / "check.png"))
     assert picture.shape[1] > 800
