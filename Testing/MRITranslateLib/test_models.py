@@ -40,6 +40,34 @@ def test_a_card_says_what_was_trained_on_scored_and_must_not_be_done(name):
         assert unseen or not set(score.subjects) & set(card.training.subjects)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_card_says_what_its_uncertainty_is_worth(name):
+    card = mt.load_package(name).card
+    entry = card.calibrated("augmentation")
+    assert entry.correlation > 0
+    assert len(entry.subjects) > 3
+    assert 0.5 < entry.coverage_95 <= 1
+    seen = set(entry.subjects) & set(card.training.subjects)
+    assert ("trained on" in entry.data) == bool(seen)
+    assert ("never seen" in entry.data) == (len(seen) < len(entry.subjects))
+
+
+def test_what_no_head_holds_is_called_a_place_of_a_possible_lesion():
+    """A ball of noise in the brain, 44 mm wide; the same slices without it are passed."""
+    head = mt.phantom(seed=5, shape=(48, 96, 96)).t1
+    array = sitk.GetArrayFromImage(head)
+    index = np.indices(array.shape) - np.reshape((25, 46, 58), (3, 1, 1, 1))
+    ball = ((index * np.reshape(head.GetSpacing()[::-1], (3, 1, 1, 1))) ** 2).sum(0) < 22**2
+    array[ball] = np.random.default_rng(0).uniform(0, 3 * np.median(array[array > array.mean()]), ball.sum())
+    odd = sitk.GetImageFromArray(array)
+    odd.CopyInformation(head)
+    package = mt.load_package("t1_to_ct")
+    for image, expected in ((head, 0), (odd, 1)):
+        result = mt.translate(image[:, :, 19:31], package, "cpu", uncertainty=True)
+        assert sum("lesion" in warning for warning in result.warnings) == expected
+        assert result.provenance["calibration"].startswith("standard deviation x ")
+
+
 def test_a_synthetic_ct_has_a_skull_where_the_head_has(head):
     ct = sitk.GetArrayFromImage(head.ct)
     made = sitk.GetArrayFromImage(mt.translate(head.t1, mt.load_package("t1_to_ct"), "cpu").image)
