@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,7 @@ def _card(subjects: list[Head], steps: int) -> dict[str, object]:
             "epochs": 0,
             "steps": steps,
             "loss": "cross-entropy",
-            "date": "2026-11-20",
+            "date": date.today().isoformat(),
         },
         "intended_use": "Tests of explanations: its evidence is known to be the tumour.",
         "limits": ["Not for diagnosis, nor for anything but tests of explanations."],
