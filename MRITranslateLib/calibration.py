@@ -24,7 +24,7 @@ from .modality import modality
 from .package import Package
 from .preparation import Preparation
 from .translate import translate
-from .unusual import in_edges, largest_region
+from .unusual import in_edges, in_head, largest_region
 
 Pair = tuple[str, sitk.Image, sitk.Image]
 """A subject's name, its source image and its true target image on the same grid."""
@@ -108,7 +108,7 @@ def calibrate(
         error = np.abs(np.clip(made, own.low, own.high) - own.apply(truth[inside]))
         drawn = np.random.default_rng(0).permutation(len(error))[:_MOST_VOXELS]
         subject = subjects.setdefault(name, _Subject())
-        moved = in_edges(doubt, beneath, 1 / factor)
+        moved = in_head(in_edges(doubt, beneath, 1 / factor), beneath)
         subject.doubt.append(sitk.GetArrayViewFromImage(doubt)[inside][drawn] * np.float32(factor))
         subject.error.append(error[drawn].astype(np.float32))
         subject.moved.append(sitk.GetArrayViewFromImage(moved)[inside][drawn])

@@ -73,7 +73,7 @@ def cycle_map(
     check_volume(synthetic, "The synthetic image")
     card, own = inverse.translation_card(), preparation.card.intensity.source
     there = Preparation(synthetic, card, mask)
-    made = sitk.GetArrayViewFromImage(there.restore(run(card.grid, inverse.generator, there.array)))
+    made = sitk.GetArrayFromImage(there.restore(run(card.grid, inverse.generator, there.array)))
     # MR has no unit: where the way back was trained to another one, the image is scaled like an input.
     same = own == card.intensity.target
     back = (intensity.unfitted(own) if same else intensity.fit(own, made)).apply(made)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .explain import Explanation
 
 
+_COLUMNS = ["level", "ml", "mean heat", "intensity"]
+
+
 def explain_figure(image: sitk.Image, explanation: "Explanation", path: str | PathLike[str]) -> Path:
     """Draw an explanation: above, the axial slice with most heat, seen from the feet as usual; below, figures.
 
@@ -117,7 +120,7 @@ def _draw_table(axis: "Axes", explanation: "Explanation") -> None:
     cells = [
         [row.name, f"{row.ml:.1f}", f"{row.mean_heat:.2f}", f"{row.mean_intensity:.4g}"] for row in explanation.table
     ]
-    drawn = axis.table(cells, colLabels=["level", "ml", "mean heat", "mean intensity"], loc="upper center")
+    drawn = axis.table(cells, colLabels=_COLUMNS, colWidths=[0.34, 0.2, 0.2, 0.26], loc="upper center")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(9)
     drawn.scale(1, 1.3)

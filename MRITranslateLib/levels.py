@@ -119,7 +119,7 @@ def _lower_specks(labels: np.ndarray, highest: int, voxels: int) -> None:
     for level in range(highest, 0, -1):
         above = sitk.GetImageFromArray((labels >= level).astype(np.uint8))
         parts = sitk.ConnectedComponent(above, True)
-        kept = sitk.GetArrayViewFromImage(sitk.RelabelComponent(parts, minimumObjectSize=voxels)) > 0
+        kept = sitk.GetArrayFromImage(sitk.RelabelComponent(parts, minimumObjectSize=voxels)) > 0
         labels[(labels >= level) & ~kept] = level - 1
 
 

@@ -45,6 +45,27 @@ def in_edges(doubt: sitk.Image, beneath: sitk.Image, unit: float) -> sitk.Image:
     return result
 
 
+def in_head(image: sitk.Image, beneath: sitk.Image) -> sitk.Image:
+    """A map with 0 outside the head, where there is only noise.
+
+    The head is the largest part that is brighter than air (Otsu 1979), and what that encloses in any plane, such as a
+    cavity. Where nothing stands out, all of the image.
+    """
+    bright = sitk.GetArrayFromImage(sitk.OtsuThreshold(beneath, 0, 1)) > 0
+    if not bright.any():
+        return image
+    parts, _ = ndimage.label(bright)
+    bright = parts == np.bincount(parts[bright]).argmax()
+    head = np.zeros_like(bright)
+    for axis in range(3):
+        planes, filled = np.moveaxis(bright, axis, 0), np.moveaxis(head, axis, 0)
+        for plane, into in zip(planes, filled, strict=True):
+            into |= ndimage.binary_fill_holes(plane)
+    mask = sitk.GetImageFromArray(head.astype(np.uint8))
+    mask.CopyInformation(image)
+    return sitk.Mask(image, mask)
+
+
 def largest_region(image: sitk.Image, level: float) -> tuple[float, tuple[float, float, float]] | None:
     """The largest connected region (faces touch) of a map above a level.
 
@@ -69,7 +90,7 @@ def lesion_warning(doubt: sitk.Image, beneath: sitk.Image, unit: float, what: st
         what: The map's name for people, such as "uncertainty".
         known: The calibration of this kind of map.
     """
-    region = largest_region(in_edges(doubt, beneath, unit), known.usual)
+    region = largest_region(in_head(in_edges(doubt, beneath, unit), beneath), known.usual)
     if region is None or region[0] <= known.usual_ml:
         return []
     ml, place = region

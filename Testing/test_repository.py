@@ -179,3 +179,16 @@ def test_slicer_module_imports_nothing_heavy() -> None:
     sources = {path.name: path.read_text("utf-8") for path in (ROOT / "MRITranslate").rglob("*.py")}
     assert sources
     assert {name: found for name, text in sources.items() if (found := heavy.findall(text))} == {}
+
+
+def test_no_view_of_an_image_that_nobody_holds() -> None:
+    """SimpleITK frees the memory under `GetArrayViewFromImage(make_image())` at once; take a copy of a temporary."""
+    view = re.compile(r"GetArrayViewFromImage\((?!getattr)[\w.]+\(")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in tracked_files()
+        if path.suffix == ".py" and path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if view.search(line)
+    ]
+    assert not found

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from MRITranslateLib.card import CalibrationCard
-from MRITranslateLib.unusual import in_edges, largest_region, lesion_warning
+from MRITranslateLib.unusual import in_edges, in_head, largest_region, lesion_warning
 
 
 def volume(array: np.ndarray, spacing=(1.0, 2.0, 5.0)) -> sitk.Image:
@@ -40,6 +40,20 @@ def test_a_single_slice_and_slices_thicker_than_the_reach():
         array = np.broadcast_to(0.05 * np.arange(40.0), (count, 30, 40))
         moved = sitk.GetArrayFromImage(in_edges(volume(np.full(array.shape, 0.025)), volume(array), 1.0))
         np.testing.assert_allclose(moved, 0.5 * 0.05 / 0.06, rtol=0.02)
+
+
+def test_doubt_in_the_air_is_noise_and_in_a_cavity_is_not():
+    beneath = np.random.default_rng(0).normal(0, 5, (16, 40, 40))
+    beneath[2:14, 5:35, 5:35] += 500.0
+    beneath[5:10, 15:25, 15:25] -= 500.0  # a cavity
+    beneath[1:3, 1:3, 1:3] += 500.0  # something else
+    kept = sitk.GetArrayFromImage(in_head(volume(np.ones(beneath.shape)), volume(beneath)))
+    assert kept[2:14, 5:35, 5:35].all()
+    assert kept.sum() == 12 * 30 * 30
+
+
+def test_where_nothing_stands_out_all_is_head():
+    assert sitk.GetArrayFromImage(in_head(volume(np.ones((4, 5, 6))), volume(np.zeros((4, 5, 6))))).all()
 
 
 def test_the_largest_region_its_volume_and_its_place():
