@@ -17,6 +17,8 @@ _FLAT = 0.01
 _EDGE_MM = 1.0
 _REACH_MM = 2.0
 _PLACE_MM = 3.0
+_MARGIN = 2.0
+"""Times the largest region that validation saw: the largest of few subjects is not the largest there is."""
 
 
 def in_edges(doubt: sitk.Image, beneath: sitk.Image, unit: float) -> sitk.Image:
@@ -83,7 +85,7 @@ def largest_region(image: sitk.Image, level: float) -> tuple[float, tuple[float,
 
 
 def lesion_warning(doubt: sitk.Image, beneath: sitk.Image, unit: float, what: str, known: CalibrationCard) -> list[str]:
-    """One sentence where a map is above its usual values in a larger region than validation saw; else none.
+    """One sentence where a map is above its usual values in a region twice as large as validation saw; else none.
 
     Args:
         doubt, beneath, unit: As of `in_edges`, not scaled by the calibration.
@@ -91,7 +93,7 @@ def lesion_warning(doubt: sitk.Image, beneath: sitk.Image, unit: float, what: st
         known: The calibration of this kind of map.
     """
     region = largest_region(in_head(in_edges(doubt, beneath, unit), beneath), known.usual)
-    if region is None or region[0] <= known.usual_ml:
+    if region is None or region[0] <= _MARGIN * known.usual_ml:
         return []
     ml, place = region
     return [

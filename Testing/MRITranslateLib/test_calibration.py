@@ -122,7 +122,7 @@ def test_an_object_that_validation_never_saw_is_pointed_at(tmp_path, monkeypatch
     place = (11, 34, 28)
     index = np.indices(odd.shape) - np.reshape(place, (3, 1, 1, 1))
     spacing = np.array(head(4).GetSpacing())[::-1].reshape(3, 1, 1, 1)
-    inside = ((index * spacing) ** 2).sum(0) < 16**2
+    inside = ((index * spacing) ** 2).sum(0) < 20**2
     odd[inside] = np.median(odd[odd > odd.mean()]) * 2 * np.random.default_rng(0).uniform(0.9, 1.3, inside.sum())
     image = sitk.GetImageFromArray(odd)
     image.CopyInformation(head(4))
