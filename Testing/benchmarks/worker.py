@@ -11,9 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from MRITranslateLib.explain import Region, explain
+from MRITranslateLib.explain import explain
 from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.preparation import Preparation
+from MRITranslateLib.targets import Region
 from MRITranslateLib.translate import translate
 
 from .sides import Turns
