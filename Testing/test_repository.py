@@ -192,3 +192,11 @@ def test_no_view_of_an_image_that_nobody_holds() -> None:
         if view.search(line)
     ]
     assert not found
+
+
+def test_every_benchmark_can_be_started() -> None:
+    """Their parts are modules of their own, started as processes that no other test starts."""
+    names = [f"Testing.benchmarks.{path.stem}" for path in (ROOT / "Testing" / "benchmarks").glob("[a-z]*.py")]
+    assert len(names) > 5
+    ended = run_python(f"import importlib\nfor name in {names!r}: importlib.import_module(name)")
+    assert ended.returncode == 0, ended.stderr
