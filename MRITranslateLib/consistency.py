@@ -12,7 +12,7 @@ from .errors import InputError
 from .inference import Generator
 from .package import Package, load_package
 from .preparation import Preparation
-from .volume import check_volume
+from .volume import check_volume, like
 
 FULL_SCALE = 2.0
 """Network units from no signal (-1) to the value that the card's normaliser sends to 1."""
@@ -80,6 +80,4 @@ def cycle_map(
     # The input went through the model's grid too, so that blur by resampling is not taken for a mistake.
     before = preparation.grid.inverse(preparation.array)
     back -= sitk.GetArrayViewFromImage(before)
-    difference = sitk.GetImageFromArray(np.abs(back, out=back) / np.float32(FULL_SCALE))
-    difference.CopyInformation(synthetic)
-    return difference
+    return like(np.abs(back, out=back) / np.float32(FULL_SCALE), synthetic)

@@ -59,11 +59,11 @@ def ventricles(labels: sitk.Image) -> sitk.Image:
         A uint8 mask on the same grid, 1 inside.
     """
     from .phantom.tissue import BLOOD, CALCIFICATION, CSF, DEEP_GREY, DURA, GREY, LESION, WHITE
+    from .volume import like
 
     array = sitk.GetArrayViewFromImage(labels)
     cavity = np.isin(array, (CSF, GREY, WHITE, DEEP_GREY, LESION, CALCIFICATION, BLOOD, DURA)).astype(np.uint8)
-    inside = sitk.GetImageFromArray(cavity)
-    inside.CopyInformation(labels)
+    inside = like(cavity, labels)
     depth = sitk.SignedMaurerDistanceMap(inside, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
     cortex = sitk.BinaryDilate(labels == GREY, (1, 1, 1), sitk.sitkBall)
     fluid = sitk.And(sitk.And(labels == CSF, depth > _VENTRICLE_DEPTH_MM), sitk.Not(cortex))

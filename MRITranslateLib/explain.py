@@ -22,9 +22,9 @@ from .inference import Cancel, Progress, part, pick_device, tell
 from .levels import LevelRow, Levels, Segments, label_map, shares, table
 from .package import Package
 from .questions import subjects
-from .subjects import like
 from .targets import Target
 from .translate import provenance
+from .volume import like
 
 _LEVELS = Levels()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .figure import WARNING, axial, bounds, finish
+from .figure import WARNING, axial, bounds, draw_heat, finish
 from .levels import colours, share_sentence
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _draw_heat(strip: Any, axis: "Axes", image: sitk.Image, heatmap: sitk.Image,
     grey, shape, head, picture = _grey(image, index)
     heat = axial(heatmap)[index][head]
     axis.imshow(picture, **grey, **shape)
-    shown = axis.imshow(heat, cmap="inferno", vmin=0.0, vmax=1.0, alpha=np.clip(1.5 * heat, 0.0, 0.75), **shape)
+    shown = draw_heat(axis, heat, **shape)
     finish(strip, axis, shown, title, "1 = strongest in the volume")
 
 

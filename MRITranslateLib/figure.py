@@ -120,7 +120,7 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
     for axis, (name, heatmap) in zip(axes[4:], row.heatmaps.items(), strict=False):
         heat = axial(heatmap)[index][head]
         axis.imshow(source[head], **t1, **shape)
-        shown = axis.imshow(heat, cmap="inferno", vmin=0.0, vmax=1.0, alpha=np.clip(1.5 * heat, 0.0, 0.75), **shape)
+        shown = draw_heat(axis, heat, **shape)
         if axis is axes[4]:
             axis.contour(region[index][head], levels=[0.5], colors="cyan", linewidths=1.0)
         finish(strip, axis, shown, name, "Grad-CAM, 1 = strongest in the volume")
@@ -140,6 +140,11 @@ def bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     low, high = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
     rows, columns = (slice(max(0, int(a) - margin), int(b) + margin + 1) for a, b in zip(low, high, strict=True))
     return rows, columns
+
+
+def draw_heat(axis: "Axes", heat: np.ndarray, **shape: Any) -> Any:
+    """A heat map (0..1) over what is drawn already: Inferno, the more transparent the colder."""
+    return axis.imshow(heat, cmap="inferno", vmin=0.0, vmax=1.0, alpha=np.clip(1.5 * heat, 0.0, 0.75), **shape)
 
 
 def finish(strip: Any, axis: "Axes", shown: Any, title: str, label: str) -> None:

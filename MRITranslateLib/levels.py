@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil, prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError, printable
-from .volume import read_volume, same_grid, write_volume
+from .volume import like, read_volume, same_grid, write_volume
 
 FAINT = 0.01
 """Below this part of the maximum a voxel belongs to no level: interpolation leaves tails."""
@@ -77,6 +78,10 @@ class LevelRow:
     mean_heat: float
     mean_intensity: float
 
+    def as_json(self) -> dict[str, Any]:
+        """The row by name; None for the mean of nothing, since JSON has no NaN."""
+        return {key: None if value != value else value for key, value in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -111,7 +116,7 @@ def label_map(heatmap: sitk.Image, options: Levels) -> tuple[sitk.Image, list[st
         labels += warm & (heat >= cut)
     if options.min_ml > 0:
         _lower_specks(labels, len(cuts), ceil(1000 * options.min_ml / prod(heatmap.GetSpacing())))
-    return _like(labels, heatmap), options.names
+    return like(labels, heatmap), options.names
 
 
 def _lower_specks(labels: np.ndarray, highest: int, voxels: int) -> None:
@@ -251,9 +256,3 @@ def _segment_fields(labels: sitk.Image, names: Sequence[str]) -> dict[str, str]:
             f"Segment{number}_Tags": "|",
         }
     return fields
-
-
-def _like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
-    made = sitk.GetImageFromArray(array)
-    made.CopyInformation(image)
-    return made

@@ -10,7 +10,7 @@ from . import intensity
 from .card import TranslationCard
 from .geometry import ModelGrid
 from .modality import modality
-from .volume import check_volume, same_grid
+from .volume import check_volume, like, same_grid
 
 
 def with_neighbours(array: np.ndarray, context: int, start: int, stop: int) -> np.ndarray:
@@ -79,9 +79,7 @@ class Preparation:
         image = self.grid.inverse(array, interpolator)
         if not invert_intensity:
             return image
-        restored = sitk.GetImageFromArray(self.target.invert(sitk.GetArrayViewFromImage(image)))
-        restored.CopyInformation(image)
-        return restored
+        return like(self.target.invert(sitk.GetArrayViewFromImage(image)), image)
 
     def bring(self, image: sitk.Image, interpolator: str = "cubic", background: float = 0.0) -> np.ndarray:
         """Bring another image on the input's grid (a mask, a reference) to the model's grid, intensities untouched."""

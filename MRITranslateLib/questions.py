@@ -15,10 +15,10 @@ from .modality import modality
 from .package import Package
 from .pictures import PictureStack
 from .preparation import Preparation
-from .subjects import Judged, Mistaken, Pictures, Subject, Translated, like
+from .subjects import Judged, Mistaken, Pictures, Subject, Translated
 from .targets import ClassScore, Error, Match, Realism, Region, Target, Voxel
 from .text import load_text_encoder
-from .volume import check_volume, same_grid
+from .volume import check_volume, like, same_grid
 
 _BATCH = 16
 """Pictures that are made at once."""

@@ -18,6 +18,7 @@ from .modality import modality
 from .package import Package
 from .pictures import PictureStack
 from .preparation import Preparation
+from .volume import like
 from .window import Place
 
 
@@ -206,10 +207,3 @@ class Pictures(Subject):
 
     def restore(self, array: np.ndarray) -> sitk.Image:
         return like(array, self.image) if self._stack is None else self._stack.restore(array)
-
-
-def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
-    """An array as an image on the grid of another."""
-    made = sitk.GetImageFromArray(array)
-    made.CopyInformation(image)
-    return made

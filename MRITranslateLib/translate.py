@@ -21,7 +21,7 @@ from .package import Package
 from .preparation import Preparation
 from .uncertainty import METHODS, RUNS, Spread, check_ensemble, spread
 from .unusual import lesion_warning
-from .volume import check_volume, same_grid
+from .volume import check_volume, like, same_grid
 
 NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
 _NETWORKS = 0.95
@@ -189,10 +189,7 @@ def _average(
         preparation = _prepare(image, card, mask, run)
         made = preparation.restore(run(card.grid, other.generator, preparation.array))
         answers.add(sitk.GetArrayViewFromImage(made))
-    both = sitk.GetImageFromArray(answers.mean), sitk.GetImageFromArray(answers.deviation)
-    for made in both:
-        made.CopyInformation(first)
-    return both
+    return like(answers.mean, first), like(answers.deviation, first)
 
 
 def _inside(image: sitk.Image, mask: sitk.Image | None, background: float) -> sitk.Image:

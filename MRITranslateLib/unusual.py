@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .card import CalibrationCard
+from .volume import like
 
 _FLAT = 0.01
 """Network units a mm that every place is allowed to change by: a flat one would make any doubt infinite."""
@@ -42,9 +43,7 @@ def in_edges(doubt: sitk.Image, beneath: sitk.Image, unit: float) -> sitk.Image:
     slope = ndimage.maximum_filter(slope, [2 * round(_REACH_MM / step) + 1 for step in spacing])
     slope += np.float32(_FLAT * unit)
     moved = ndimage.gaussian_filter(sitk.GetArrayViewFromImage(doubt) / slope, _PLACE_MM / spacing, output=np.float32)
-    result = sitk.GetImageFromArray(moved)
-    result.CopyInformation(doubt)
-    return result
+    return like(moved, doubt)
 
 
 def in_head(image: sitk.Image, beneath: sitk.Image) -> sitk.Image:
@@ -63,9 +62,7 @@ def in_head(image: sitk.Image, beneath: sitk.Image) -> sitk.Image:
         planes, filled = np.moveaxis(bright, axis, 0), np.moveaxis(head, axis, 0)
         for plane, into in zip(planes, filled, strict=True):
             into |= ndimage.binary_fill_holes(plane)
-    mask = sitk.GetImageFromArray(head.astype(np.uint8))
-    mask.CopyInformation(image)
-    return sitk.Mask(image, mask)
+    return sitk.Mask(image, like(head.astype(np.uint8), image))
 
 
 def largest_region(image: sitk.Image, level: float) -> tuple[float, tuple[float, float, float]] | None:

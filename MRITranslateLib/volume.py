@@ -158,6 +158,13 @@ def check_volume(image: sitk.Image, what: str = "The input image") -> None:
         raise ConstantImage(f"{what} has the value {low:g} everywhere; choose a volume with an anatomy in it.")
 
 
+def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
+    """An array as an image on the grid of another."""
+    made = sitk.GetImageFromArray(array)
+    made.CopyInformation(image)
+    return made
+
+
 def same_grid(first: sitk.Image, second: sitk.Image, tolerance: float = 1e-4) -> bool:
     """Whether two images have the same size and place every corner voxel within `tolerance` voxels of each other."""
     if first.GetSize() != second.GetSize():

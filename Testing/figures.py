@@ -12,8 +12,9 @@ import MRITranslateLib as mt
 from MRITranslateLib.cam import METHODS
 from MRITranslateLib.demo import patient, ventricles
 from MRITranslateLib.explainfigure import explain_figure
-from MRITranslateLib.figure import WARNING, axial, bounds
+from MRITranslateLib.figure import WARNING, axial, bounds, draw_heat
 from MRITranslateLib.levels import Segments
+from MRITranslateLib.volume import like
 
 OUTPUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 
@@ -40,9 +41,7 @@ def _anatomy(head: Any, region: sitk.Image) -> Segments:
     anatomy[labels == WHITE] = 1
     anatomy[np.isin(labels, (GREY, DEEP_GREY))] = 2
     anatomy[sitk.GetArrayViewFromImage(region) != 0] = 3
-    image = sitk.GetImageFromArray(anatomy)
-    image.CopyInformation(head.labels)
-    return Segments(image, {1: "white matter", 2: "grey matter", 3: "ventricles"})
+    return Segments(like(anatomy, head.labels), {1: "white matter", 2: "grey matter", 3: "ventricles"})
 
 
 def _methods(head: Any, package: Any, region: sitk.Image, path: Path) -> None:
@@ -56,7 +55,7 @@ def _methods(head: Any, package: Any, region: sitk.Image, path: Path) -> None:
         made = mt.explain(head.t1, package, mt.Region(region), method=method)
         heat = axial(made.heatmap)[index][shown]
         axis.imshow(picture[shown], cmap="gray")
-        axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.clip(1.5 * heat, 0, 0.75))
+        draw_heat(axis, heat)
         axis.contour(inside[index][shown], levels=[0.5], colors="cyan", linewidths=0.8)
         axis.set_title(method, fontsize=12)
     canvas.savefig(path, dpi=80)

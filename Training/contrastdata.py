@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from MRITranslateLib.contrast import NAMES
 from MRITranslateLib.phantom import TISSUES, phantom
 from MRITranslateLib.picture import EXTENSIONS
-from MRITranslateLib.volume import read_volume
+from MRITranslateLib.volume import like, read_volume
 
 _FINE_MM = 1.6
 """Volumes are averaged to voxels of at most this before they are changed, which saves nine tenths of the work."""
@@ -197,8 +197,7 @@ def phantom_scans(seed: int) -> list[Scan]:
 def _brain(labels: sitk.Image, generator: np.random.Generator) -> sitk.Image:
     """What a skull stripping would leave: at times with less of the fluid around the brain, at times with a rim."""
     array = np.isin(sitk.GetArrayViewFromImage(labels), _BRAIN).astype(np.uint8)
-    mask = sitk.GetImageFromArray(array)
-    mask.CopyInformation(labels)
+    mask = like(array, labels)
     mask = sitk.BinaryMorphologicalOpening(mask, [1, 1, 1])
     mask = sitk.RelabelComponent(sitk.ConnectedComponent(mask)) == 1
     mask = sitk.BinaryMorphologicalClosing(mask, [2, 2, 2])
@@ -227,8 +226,7 @@ def varied(scan: Scan, generator: np.random.Generator) -> sitk.Image:
     array = _ct(array, generator) if scan.contrast == "CT" else _mr(array, generator)
     if flat and generator.random() < 0.7:
         array = np.rint(255 * np.clip(array / max(np.percentile(array, generator.uniform(99, 100)), 1e-6), 0, 1))
-    made = sitk.GetImageFromArray(array.astype(np.float32))
-    made.CopyInformation(image)
+    made = like(array.astype(np.float32), image)
     zoom = generator.uniform(0.88, 1.12)
     made.SetSpacing([zoom * step for step in made.GetSpacing()])
     return made

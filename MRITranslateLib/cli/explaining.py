@@ -165,7 +165,7 @@ def explain(
         "output": str(output),
         "levels": None if levels is None else str(levels),
         "level_names": made.level_names,
-        "table": [_finite(vars(row)) for row in made.table],
+        "table": [row.as_json() for row in made.table],
         "shares": made.shares,
         "faithfulness": None if made.faithfulness is None else made.faithfulness.as_json(),
         "model": package.card.name,
@@ -239,17 +239,12 @@ def _target(
     return Realism(realism.image(), realism.seed, realism.text())
 
 
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: the mean of nothing is null."""
-    return {key: None if value != value else value for key, value in row.items()}
-
-
 def _write_table(made: "Explanation", path: Path) -> None:
     columns = ("label", "name", "ml", "mean_heat", "mean_intensity")
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(_finite(vars(row)) for row in made.table)
+            writer.writerows(row.as_json() for row in made.table)
     except OSError as error:
         raise InputError(f'"{path}" could not be written ({error.strerror}); choose another output.') from None

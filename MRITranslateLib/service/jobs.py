@@ -10,7 +10,6 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -116,7 +115,7 @@ class Jobs:
             "level_names": list(made.level_names),
             "warnings": list(made.warnings),
             "provenance": dict(made.provenance),
-            "table": [{key: _number(value) for key, value in asdict(row).items()} for row in made.table],
+            "table": [row.as_json() for row in made.table],
             "shares": dict(made.shares),
             "share_sentence": share_sentence(made.shares) if made.shares else "",
             "faithfulness": _faithfulness(made.faithfulness),
@@ -247,6 +246,7 @@ def _in_plane(image: sitk.Image, mask: sitk.Image | None, axis: int, index: int)
     import SimpleITK as sitk
 
     from ..intensity import foreground
+    from ..volume import like
 
     if index >= image.GetSize()[axis]:
         raise InputError(f"The image has no plane of voxels number {index} along this axis; choose one inside.")
@@ -259,9 +259,7 @@ def _in_plane(image: sitk.Image, mask: sitk.Image | None, axis: int, index: int)
     if not chosen.any():
         what = "head" if mask is None else "region"
         raise InputError(f"Nothing of the {what} lies in this slice; scroll to one that shows a part of it.")
-    made = sitk.GetImageFromArray(chosen)
-    made.CopyInformation(image)
-    return made
+    return like(chosen, image)
 
 
 def _layers(text: str | None) -> str | list[str] | None:
