@@ -13,21 +13,10 @@ from MRITranslateLib.package import Package, rewrite_card
 from MRITranslateLib.translate import translate
 
 from .packages import card, tiny_package
-from .test_translate import Identity, blob
+from .test_translate import blob
 
 DEVIATION = 0.05 / np.sqrt(2)
 """Of four answers of a network that copies its input, as a fraction of the signal."""
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Package:
-    return mt.load_package(tiny_package(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture
-def identity(package, monkeypatch) -> Package:
-    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": Identity())
-    return package
 
 
 def pair(seed: int, times: float) -> tuple[str, sitk.Image, sitk.Image]:

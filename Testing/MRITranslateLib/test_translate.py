@@ -43,17 +43,6 @@ def blob(size, spacing, direction=None, seed=0) -> sitk.Image:
     return image
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Package:
-    return mt.load_package(tiny_package(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture
-def identity(package, monkeypatch) -> Package:
-    monkeypatch.setattr(Package, "generator", lambda self, device="cpu": Identity())
-    return package
-
-
 GRIDS = {
     "oblique": ((61, 73, 25), (1.0, 1.0, 1.0), rotation((0.3, -0.2, 0.5))),
     "flipped": ((60, 50, 40), (1.0, 1.0, 1.0), np.diag([-1, -1, 1])),
