@@ -40,6 +40,12 @@ _HOME = {
     "recognise": "contrast",
     "Contrast": "contrast",
     "evaluate": "evaluate",
+    "generate": "generate",
+    "Generated": "generate",
+    "radiograph": "radiograph",
+    "Radiograph": "radiograph",
+    "explain_words": "words",
+    "Words": "words",
     "phantom": "phantom",
     "read_volume": "volume",
     "write_volume": "volume",
@@ -89,6 +95,8 @@ if TYPE_CHECKING:
     from .explain import Beside as Beside
     from .explain import Explanation as Explanation
     from .explain import explain as explain
+    from .generate import Generated as Generated
+    from .generate import generate as generate
     from .levels import Levels as Levels
     from .levels import Segments as Segments
     from .modality import modality as modality
@@ -96,6 +104,8 @@ if TYPE_CHECKING:
     from .package import load_package as load_package
     from .package import write_package as write_package
     from .phantom import phantom as phantom
+    from .radiograph import Radiograph as Radiograph
+    from .radiograph import radiograph as radiograph
     from .targets import ClassScore as ClassScore
     from .targets import Error as Error
     from .targets import Match as Match
@@ -106,3 +116,5 @@ if TYPE_CHECKING:
     from .translate import translate as translate
     from .volume import read_volume as read_volume
     from .volume import write_volume as write_volume
+    from .words import Words as Words
+    from .words import explain_words as explain_words

@@ -21,9 +21,9 @@ from .faithfulness import Faithfulness
 from .inference import Cancel, Progress, part, pick_device, tell
 from .levels import LevelRow, Levels, Segments, label_map, shares, table
 from .package import Package
+from .provenance import provenance
 from .questions import subjects
 from .targets import Target
-from .translate import provenance
 from .volume import like
 
 _LEVELS = Levels()

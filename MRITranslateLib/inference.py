@@ -69,22 +69,61 @@ def run_network(
     """
     pieces = in_pieces(array, grid)
     size = _BATCH[device.partition(":")[0]] if grid.patch is None else batch_size(device, grid.patch)
-    start, total = 0, len(pieces)
+
+    def step(start: int, stop: int, place: str) -> None:
+        if not pieces.empty[start:stop].all():
+            pieces.keep(start, forward(generator(place), pieces.batch(start, stop), place))
+
+    stage = f"Translating {pieces.noun}"
+    device = in_batches(step, len(pieces), size, device, pieces.noun, stage, warnings, progress, cancel)
+    return pieces.result(), device
+
+
+def in_batches(
+    step: Callable[[int, int, str], None],
+    total: int,
+    size: int,
+    device: str,
+    noun: str,
+    stage: str,
+    warnings: list[str],
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> str:
+    """Do all of something batch by batch, in smaller ones or on the CPU where memory runs out.
+
+    Args:
+        step: Does the pieces from one number up to another on a device; repeated when it runs out of memory.
+        total: Number of pieces.
+        size: Of a batch, to begin with.
+        device: To begin with.
+        noun: What the pieces are called, in the plural.
+        stage: What is being done, for the progress report.
+        warnings: Gets a sentence for every step down that memory forced.
+        progress, cancel: As of `translate`.
+
+    Returns:
+        The device that did it.
+
+    Raises:
+        OutOfMemory: Not even one piece fits.
+        Cancelled: `cancel` said so.
+    """
+    start = 0
     while start < total:
         if cancel is not None and cancel():
             raise Cancelled()
         stop = min(start + size, total)
         try:
-            if not pieces.empty[start:stop].all():
-                pieces.keep(start, forward(generator(device), pieces.batch(start, stop), device))
+            step(start, stop, device)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            size, device = _step_down(size, device, pieces.noun, warnings, error)
+            size, device = _step_down(size, device, noun, warnings, error)
             continue
         start = stop
-        tell(progress, start / total, f"Translating {pieces.noun}", start, total)
-    return pieces.result(), device
+        tell(progress, start / total, stage, start, total)
+    return device
 
 
 def in_pieces(array: np.ndarray, grid: GridCard) -> "Slices | Windows":

@@ -106,6 +106,11 @@ def telling_slices(array: np.ndarray) -> np.ndarray:
     return np.flatnonzero(tissue > 0.5 * tissue.max())
 
 
+def to_grey(array: np.ndarray) -> np.ndarray:
+    """Values in [-1, 1] (what lies beyond is cut off) as float32 from 0 to 255."""
+    return (np.clip(array, -1, 1).astype(np.float32) + 1) * np.float32(127.5)
+
+
 def to_bytes(array: np.ndarray) -> np.ndarray:
     """Values in [-1, 1] (what lies beyond is cut off) as uint8, for a file or a screen."""
     return np.rint((np.clip(array, -1, 1).astype(np.float64) + 1) * 127.5).astype(np.uint8)

@@ -1,11 +1,12 @@
-"""The slices of a volume as the pictures that networks of pictures see, and maps of them back on the volume's grid."""
+"""The slices of a volume as the pictures that networks of pictures see, maps of them back on the volume's grid, and
+pictures that were made as the slices of a volume."""
 
 import numpy as np
 import SimpleITK as sitk
 
-from .card import PLANE_AXES, GridCard
+from .card import PLANE_AXES, GridCard, PictureCard
 from .geometry import ModelGrid, nearest_axes, patient_extent, resample
-from .picture import placement, prepare_picture, telling_slices
+from .picture import placement, prepare_picture, telling_slices, to_grey
 
 
 class PictureStack:
@@ -47,6 +48,15 @@ class PictureStack:
         volume = np.zeros(self._grid.shape, np.float32)
         volume[self.chosen] = array
         return self._grid.inverse(volume, "linear")
+
+
+def stacked(pictures: np.ndarray, card: PictureCard) -> sitk.Image:
+    """Pictures (n, size, size) in [-1, 1] as the slices of a volume, float32 from 0 to 255; pixels of 1 mm where the
+    training pictures had no size in common."""
+    image = sitk.GetImageFromArray(to_grey(pictures))
+    side = card.spacing_mm or 1.0
+    image.SetSpacing([side, side, side])
+    return image
 
 
 def _plane(image: sitk.Image) -> str:

@@ -5,7 +5,6 @@ from difflib import get_close_matches
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from . import intensity
 from .card import ClassificationCard, GenerationCard, RadiographCard, TranslationCard
@@ -13,15 +12,13 @@ from .domain import check, check_domain, check_intensity, thinned
 from .errors import InputError
 from .modality import modality
 from .package import Package
-from .pictures import PictureStack
+from .pictures import PictureStack, stacked
 from .preparation import Preparation
+from .reading import find_text_encoder, read_features
+from .sampling import draw_noise, draw_pictures
 from .subjects import Judged, Mistaken, Pictures, Subject, Translated
 from .targets import ClassScore, Error, Match, Realism, Region, Target, Voxel
-from .text import load_text_encoder
 from .volume import check_volume, like, same_grid
-
-_BATCH = 16
-"""Pictures that are made at once."""
 
 
 def subjects(
@@ -159,53 +156,23 @@ def _pictures(
         )
     condition = None
     if isinstance(card, RadiographCard):
-        condition = _features(target.report, package, warnings)
+        if target.report is None:
+            raise InputError(f'"{card.name}" judges a picture together with its report; give the report.')
+        condition = read_features(find_text_encoder(package, target.text_encoder), target.report, warnings)
     elif target.report is not None:
         raise InputError(f'"{card.name}" reads no reports; leave the report out.')
     logit, name = (1, "match with the report") if isinstance(target, Match) else (0, "realism")
-    made = generated(package, len(stack.chosen), target.seed, device, condition)
-    picture = sitk.GetImageFromArray(made)
-    picture.SetSpacing([card.picture.spacing_mm or 1.0] * 2 + [1.0])
+    generator = package.generator(device)
+    noise = draw_noise(len(stack.chosen), int(generator.latent), target.seed)  # type: ignore[arg-type]
+    repeated = None if condition is None else condition.expand(len(noise), -1)
+    made, _ = draw_pictures(package.generator, noise, repeated, device, warnings)
+    picture = stacked(made, card.picture)
     real, synthetic = (f"{kind} {modality(card.target).title}" for kind in ("real", "synthetic"))
     asked = ("discriminator", package)
     return (
         Pictures(*asked, stack, image, logit, name, real, condition),
         Pictures(*asked, made, picture, logit, name, synthetic, condition),
     )
-
-
-def generated(
-    package: Package, count: int, seed: int, device: str, condition: torch.Tensor | None = None
-) -> np.ndarray:
-    """Pictures that a package makes of random numbers and, where it takes one, a report's features.
-
-    Args:
-        seed: Decides; the numbers are drawn on the CPU, so that every device makes the same pictures.
-        condition: float32 (features,).
-
-    Returns:
-        float32 (count, size, size) in [-1, 1].
-    """
-    generator = package.generator(device)
-    latent = int(generator.latent)  # type: ignore[arg-type]
-    noise = torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)).to(device)
-    extra = () if condition is None else (condition.to(device),)
-    with torch.inference_mode():
-        parts = [
-            generator(part, *(one.expand(len(part), -1) for one in extra))[:, 0].float().cpu()
-            for part in noise.split(_BATCH)
-        ]
-    return torch.cat(parts).numpy()
-
-
-def _features(report: str | None, package: Package, warnings: list[str]) -> torch.Tensor:
-    if report is None:
-        raise InputError(f'"{package.card.name}" judges a picture together with its report; give the report.')
-    encoder = load_text_encoder(package.text_folder())
-    values, truncated = encoder.encode([report])
-    if (warning := encoder.warning(truncated)) is not None:
-        warnings.append(warning)
-    return torch.from_numpy(values[0])
 
 
 def _class(name: str, card: ClassificationCard) -> int:

@@ -39,11 +39,13 @@ class Realism:
         reference: Translation only: a real image of the target contrast on the input's grid.
         seed: Of the random numbers of the pictures made.
         report: Radiograph only: the report that goes with the image.
+        text_encoder: Radiograph only: the user's own language model, where the package has none.
     """
 
     reference: sitk.Image | None = None
     seed: int = 1
     report: str | None = None
+    text_encoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Match:
 
     Attributes:
         seed: Of the random numbers of the pictures made.
+        text_encoder: The user's own language model, where the package has none.
     """
 
     report: str
     seed: int = 1
+    text_encoder: str | None = None
 
 
 Target = Region | Voxel | Error | Realism | ClassScore | Match

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,12 +110,11 @@ class TextEncoder:
         """
         values = np.zeros((len(texts), self.features), np.float32)
         truncated = []
-        with torch.inference_mode():
-            for row, text in enumerate(texts):
-                tokens = self.tokenise(text)
-                values[row] = self.pool(self.contextual(self.embed(tokens))).float().cpu().numpy()[0]
-                truncated.append(tokens.truncated)
-                done(row + 1)
+        for row, text in enumerate(texts):
+            tokens = self.tokenise(text)
+            values[row] = self.features_of(tokens).float().cpu().numpy()[0]
+            truncated.append(tokens.truncated)
+            done(row + 1)
         return Features(values, truncated)
 
     def tokenise(self, text: str) -> Tokens:
@@ -137,6 +136,17 @@ class TextEncoder:
         )
         spans = [(int(first), int(last)) for first, last in pieces["offset_mapping"][0]]
         return Tokens(text, torch.tensor(pieces["input_ids"][:1]), spans, len(pieces["input_ids"]) > 1)
+
+    def masked(self, tokens: Tokens) -> Tokens:
+        """The same number of word pieces with every one masked: a report of this length that says nothing."""
+        special = torch.tensor([[first == last for first, last in tokens.spans]])
+        mask = self._tokeniser.mask_token_id
+        return replace(tokens, ids=torch.where(special, tokens.ids, mask))
+
+    def features_of(self, tokens: Tokens) -> torch.Tensor:
+        """What `encode` makes of these word pieces: (1, features), without a gradient."""
+        with torch.inference_mode():
+            return self.pool(self.contextual(self.embed(tokens)))
 
     def embed(self, tokens: Tokens) -> torch.Tensor:
         """Word-piece embeddings (1, t, features) before position and context: the leaves of word attributions."""

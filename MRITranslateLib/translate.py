@@ -1,15 +1,12 @@
 """Translate a volume: one image in, one synthetic image of another contrast out, on the same grid; with it, where asked
 for, how far to trust it where."""
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from .card import GridCard, TranslationCard
 from .consistency import FULL_SCALE, cycle_map, find_inverse
@@ -19,11 +16,11 @@ from .inference import Cancel, Generator, Progress, part, pick_device, run_netwo
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
+from .provenance import provenance
 from .uncertainty import METHODS, RUNS, Spread, check_ensemble, spread
 from .unusual import lesion_warning
 from .volume import check_volume, like, same_grid
 
-NOTICE = "SYNTHETIC image from a research tool - not for diagnosis"
 _NETWORKS = 0.95
 """Share of the progress that the networks' runs take."""
 
@@ -206,19 +203,3 @@ def _check_mask(mask: sitk.Image, image: sitk.Image) -> None:
         raise InputError("The mask does not lie on the input's grid; resample it to the input volume first.")
     if not sitk.GetArrayViewFromImage(mask).any():
         raise InputError("The mask is empty; mark the region to translate, or leave the mask out.")
-
-
-def provenance(package: Package, device: str) -> dict[str, str]:
-    """Who made this, from what: strings for node attributes and sidecar files."""
-    card = package.card
-    return {
-        "model": card.name,
-        "version": card.version,
-        "weights_sha256": package.weights_sha256,
-        **{key: getattr(card, key) for key in ("source", "target") if hasattr(card, key)},
-        "device": device,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "notice": NOTICE,
-    }

@@ -107,8 +107,8 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
             of_real, of_fake = run.discriminator(real), run.discriminator(fake.detach())
         judged = 0.5 * (cross_entropy(of_real, config.loss.real_label) + cross_entropy(of_fake, 0.0))
         loss, figures = judged, {"discriminator": judged, "real logit": of_real.mean(), "fake logit": of_fake.mean()}
-        if config.loss.r1:
-            figures["r1"] = gradient_penalty(run.discriminator, real)
+        if config.loss.r1 and session.step % config.loss.r1_every == 0:
+            figures["r1"] = config.loss.r1_every * gradient_penalty(run.discriminator, real)
             loss = judged + 0.5 * config.loss.r1 * figures["r1"]
         session.update("discriminator", loss)
 

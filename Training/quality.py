@@ -21,6 +21,7 @@ from torch import nn
 
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
+from MRITranslateLib.sampling import resize_pictures
 
 _BATCH = 32
 _SPLITS = 50
@@ -57,7 +58,7 @@ class FeatureNetwork:
         with torch.inference_mode():
             for start in range(0, len(pictures), _BATCH):
                 batch = torch.from_numpy(pictures[start : start + _BATCH].astype(np.float32))[:, None]
-                parts.append(self.network(_resample(batch, self.size)).double().numpy())
+                parts.append(self.network(resize_pictures(batch, self.size)).double().numpy())
         return np.concatenate(parts)
 
 
@@ -228,16 +229,12 @@ def _distances(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
 def _thumbnails(pictures: np.ndarray) -> np.ndarray:
     """float32 (n, 32 * 32): fine enough to recognise a copy, small enough to compare with all."""
     parts = [
-        _resample(torch.from_numpy(pictures[start : start + _BATCH].astype(np.float32))[:, None], _THUMBNAIL).flatten(1)
+        resize_pictures(
+            torch.from_numpy(pictures[start : start + _BATCH].astype(np.float32))[:, None], _THUMBNAIL
+        ).flatten(1)
         for start in range(0, len(pictures), _BATCH)
     ]
     return torch.cat(parts).numpy()
-
-
-def _resample(batch: torch.Tensor, size: int) -> torch.Tensor:
-    if batch.shape[-1] == size:
-        return batch
-    return nn.functional.interpolate(batch, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 class _RandomNetwork(nn.Module):

@@ -123,8 +123,10 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
             cross_entropy(mismatching[:, _MATCH], 0.0) + cross_entropy(of_fake[:, _MATCH], 0.0)
         )
         loss = weight.adversarial * realism + weight.match * match
-        if weight.r1:
-            loss = loss + 0.5 * weight.r1 * gradient_penalty(_Realism(judge, text), real)
+        figures = {"discriminator": realism, "discriminator match": match}
+        if weight.r1 and session.step % weight.r1_every == 0:
+            figures["r1"] = weight.r1_every * gradient_penalty(_Realism(judge, text), real)
+            loss = loss + 0.5 * weight.r1 * figures["r1"]
         session.update("discriminator", loss)
 
         judge.requires_grad_(False)  # its own step is done: only the way to the generator counts
@@ -134,7 +136,7 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
         matched = cross_entropy(fooled[:, _MATCH], 1.0)
         pixel = nn.functional.l1_loss(made.float(), picture)
         loss = weight.adversarial * adversarial + weight.match * matched + weight.l1 * pixel
-        figures = {"l1": pixel, "generator": adversarial, "generator match": matched}
+        figures |= {"l1": pixel, "generator": adversarial, "generator match": matched}
         if run.perceptual is not None:
             with session.autocast():
                 figures["perceptual"] = run.perceptual(made, picture)
@@ -142,7 +144,7 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
         session.update("generator", loss)
         judge.requires_grad_(True)
 
-        if session.end_step(figures | {"discriminator": realism, "discriminator match": match}, report):
+        if session.end_step(figures, report):
             session.end_period(lambda: validate(run), report)
         if stop():
             return

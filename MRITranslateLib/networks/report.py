@@ -58,20 +58,28 @@ class ReportGenerator(nn.Module):
         latent: Random numbers per picture, drawn from the standard normal distribution.
         features: Length of a report's vector.
         size: Rows and columns of a picture: a power of 2 from 16 to 512, such as 64, 128 or 256.
-        width: Channels at full size; they double towards the coarse end, up to 8 times as many.
+        width: Channels at full size; they double towards the coarse end.
         text_width: Length of the vector that the blocks see of the report.
+        widest: Channels at the coarse end, as a multiple of `width`. Nearly all the work is done at full size, nearly
+            all the weights lie at the coarse end.
 
     Shapes:
         (N, latent) and (N, features) to (N, 1, size, size).
     """
 
     def __init__(
-        self, latent: int = 128, features: int = 256, size: int = 256, width: int = 32, text_width: int = 128
+        self,
+        latent: int = 128,
+        features: int = 256,
+        size: int = 256,
+        width: int = 32,
+        text_width: int = 128,
+        widest: int = 8,
     ) -> None:
         super().__init__()
         self.latent = latent
         self.text = TextCondition(features, text_width)
-        channels = _channels(size, width)[::-1]
+        channels = _channels(size, width, widest)[::-1]
         condition = latent + text_width
         self.start = nn.Linear(condition, channels[0] * _SMALLEST**2)
         self.blocks = nn.ModuleList(_UpBlock(before, after, condition) for before, after in pairwise(channels))
@@ -94,20 +102,27 @@ class ReportDiscriminator(nn.Module):
     Args:
         features: Length of a report's vector.
         size: Rows and columns of a picture: a power of 2 from 16 to 512.
-        width: Channels at half the size; they double at every halving, up to 8 times as many.
+        width: Channels at half the size; they double at every halving.
         text_width: Length of the vector that the report is reduced to before the projection.
         spectral: Spectral normalisation of every layer (Miyato et al., ICLR 2018). Its singular vectors are part of
             the state, so a stored discriminator judges as the trained one did.
+        widest: Channels of the deepest maps, as a multiple of `width`.
 
     Shapes:
         (N, 1, size, size) and (N, features) to (N, 2).
     """
 
     def __init__(
-        self, features: int = 256, size: int = 256, width: int = 32, text_width: int = 128, spectral: bool = True
+        self,
+        features: int = 256,
+        size: int = 256,
+        width: int = 32,
+        text_width: int = 128,
+        spectral: bool = True,
+        widest: int = 8,
     ) -> None:
         super().__init__()
-        channels = _channels(size, width)[:-1]
+        channels = _channels(size, width, widest)[:-1]
         self.text = TextCondition(features, text_width)
         self.stem = nn.Conv2d(1, channels[0], 4, stride=2, padding=1)
         self.blocks = nn.ModuleList(_DownBlock(before, after) for before, after in pairwise(channels))
@@ -191,10 +206,12 @@ def _depth(size: int) -> int:
     return (size // _SMALLEST).bit_length() - 1
 
 
-def _channels(size: int, width: int) -> list[int]:
+def _channels(size: int, width: int, widest: int) -> list[int]:
     """Channels of the maps of `size`, size / 2, ... 4 rows."""
     if not 16 <= size <= 512 or size & (size - 1):
         raise ValueError("size must be a power of 2 from 16 to 512, such as 64, 128 or 256")
     if width < 1:
         raise ValueError("width must be at least 1")
-    return [min(2**level, 8) * width for level in range(_depth(size) + 1)]
+    if widest < 1:
+        raise ValueError("widest must be at least 1")
+    return [min(2**level, widest) * width for level in range(_depth(size) + 1)]

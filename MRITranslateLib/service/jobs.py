@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from ..explain import Beside
     from ..faithfulness import Faithfulness
+    from ..generate import Generated
     from ..levels import Levels, Segments
     from ..package import Package
+    from ..radiograph import Radiograph
     from ..targets import Target
 
 Progress = Callable[[float, str, int, int], None]
@@ -42,6 +44,9 @@ class Jobs:
             "translate": self._translate,
             "explain": self._explain,
             "check": self._check,
+            "generate": self._generate,
+            "radiograph": self._radiograph,
+            "words": self._words,
             "evaluate": self._evaluate,
             "phantom": self._phantom,
             "devices": self._devices,
@@ -143,6 +148,68 @@ class Jobs:
         contrast = {"name": seen.name, "probabilities": dict(seen.probabilities), "known": seen.known}
         return {"outcome": report.outcome, "reasons": list(report.reasons), "contrast": contrast}
 
+    def _generate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Loading the model", 0, 1)
+        package = self._package(params["model"])
+        from ..generate import generate
+
+        made = generate(
+            package,
+            params["count"],
+            params.get("seed", 1),
+            params.get("truncation"),
+            params.get("towards"),
+            params.get("device", "auto"),
+            progress=progress,
+            cancel=cancel,
+        )
+        return _told(made, image=self._send(made.image), modality=_target_of(package), realism=made.realism)
+
+    def _radiograph(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Loading the model", 0, 1)
+        package = self._package(params["model"])
+        from ..radiograph import radiograph
+
+        made = radiograph(
+            params["report"],
+            package,
+            params.get("seed", 1),
+            params.get("count", 1),
+            params.get("text_encoder"),
+            params.get("device", "auto"),
+            progress=progress,
+            cancel=cancel,
+        )
+        image, modality = self._send(made.image), _target_of(package)
+        return _told(made, image=image, modality=modality, realism=made.realism, match=made.match)
+
+    def _words(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Loading the model", 0, 1)
+        package = self._package(params["model"])
+        classifier = None if params.get("classifier") is None else self._package(params["classifier"])
+        from ..words import explain_words
+
+        found = explain_words(
+            params["report"],
+            package,
+            self._receive(params.get("image")),
+            classifier,
+            params.get("class"),
+            params.get("seed", 1),
+            params.get("text_encoder"),
+            params.get("device", "auto"),
+            progress=progress,
+            cancel=cancel,
+        )
+        return {
+            "parts": [{"text": part.text, "score": part.score} for part in found.parts],
+            "html": found.html(),
+            "asked": found.asked,
+            "score": found.score,
+            "without": found.without,
+            "warnings": list(found.warnings),
+        }
+
     def _evaluate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         from ..evaluate import evaluate
 
@@ -197,9 +264,14 @@ class Jobs:
             case "class":
                 return ClassScore(target["name"])
             case "match":
-                return Match(target["report"], target.get("seed", 1))
+                return Match(target["report"], target.get("seed", 1), target.get("text_encoder"))
             case _:
-                return Realism(self._receive(target.get("reference")), target.get("seed", 1), target.get("report"))
+                return Realism(
+                    self._receive(target.get("reference")),
+                    target.get("seed", 1),
+                    target.get("report"),
+                    target.get("text_encoder"),
+                )
 
     def _segments(self, segments: Mapping[str, Any] | None) -> Segments | None:
         if segments is None:
@@ -234,6 +306,14 @@ class Jobs:
         from .images import send_image
 
         return None if image is None else send_image(self.folder, image)
+
+
+def _told(made: Generated | Radiograph, **fields: Any) -> dict[str, Any]:
+    return fields | {"warnings": list(made.warnings), "provenance": dict(made.provenance)}
+
+
+def _target_of(package: Package) -> str:
+    return str(package.card.target)  # type: ignore[union-attr]  # a classifier's card has none, and made nothing
 
 
 def _in_plane(image: sitk.Image, mask: sitk.Image | None, axis: int, index: int) -> sitk.Image:

@@ -42,6 +42,9 @@ DEVICE = Text(maximum=40)
 IDENTIFIER = Text(r"[A-Za-z0-9_.\-]{1,64}")
 _TEXTS = ListOf(Text(maximum=MAX_LINE))
 _FACTS = TableOf(Text(maximum=MAX_LINE))
+_NUMBERS = ListOf(Number())
+_TOLD = {"warnings": _TEXTS, "provenance": _FACTS}
+_REPORT = Text(maximum=100_000)
 
 #: Which voxels of a volume (a plane of voxels): axis 0 runs along the columns, 1 along the rows, 2 along the slices.
 _PLANE = {"axis": Whole(0, 2), "index": Whole(0, 2**31)}
@@ -58,13 +61,17 @@ TARGET = OneOf(
                 "kind": Choice(("realism",)),
                 "reference": OrNull(VOLUME),
                 "seed": _SEED,
-                "report": OrNull(Text(maximum=MAX_LINE)),
+                "report": OrNull(_REPORT),
+                "text_encoder": OrNull(MODEL),
             },
-            ("reference", "seed", "report"),
+            ("reference", "seed", "report", "text_encoder"),
         ),
         "error": Record({"kind": Choice(("error",)), "reference": VOLUME}),
         "class": Record({"kind": Choice(("class",)), "name": Text(maximum=200)}),
-        "match": Record({"kind": Choice(("match",)), "report": Text(maximum=MAX_LINE), "seed": _SEED}, ("seed",)),
+        "match": Record(
+            {"kind": Choice(("match",)), "report": _REPORT, "seed": _SEED, "text_encoder": OrNull(MODEL)},
+            ("seed", "text_encoder"),
+        ),
     },
 )
 #: How a heat map is cut into levels; see MRITranslateLib.levels.
@@ -126,6 +133,41 @@ PARAMS: dict[str, Record] = {
         ("method", "layer", "device", "levels", "segments", "check"),
     ),
     "check": Record({"image": VOLUME, "model": MODEL}),
+    "generate": Record(
+        {
+            "model": MODEL,
+            "count": Whole(1),
+            "seed": _SEED,
+            "truncation": OrNull(Number(above=0.0)),
+            "towards": OrNull(_SEED),  # the way to the picture of another seed
+            "device": DEVICE,
+        },
+        ("seed", "truncation", "towards", "device"),
+    ),
+    "radiograph": Record(
+        {
+            "model": MODEL,
+            "report": _REPORT,
+            "count": Whole(1),
+            "seed": _SEED,
+            "text_encoder": OrNull(MODEL),  # for a model that comes without its language model
+            "device": DEVICE,
+        },
+        ("count", "seed", "text_encoder", "device"),
+    ),
+    "words": Record(
+        {
+            "model": MODEL,
+            "report": _REPORT,
+            "image": OrNull(VOLUME),  # an X-ray whose match with the words is asked; null: the one of "seed"
+            "classifier": OrNull(MODEL),  # asks for the class of the picture instead of the match
+            "class": OrNull(Text(maximum=200)),
+            "seed": _SEED,
+            "text_encoder": OrNull(MODEL),
+            "device": DEVICE,
+        },
+        ("image", "classifier", "class", "seed", "text_encoder", "device"),
+    ),
     "evaluate": Record(
         {
             "reference": VOLUME,
@@ -179,6 +221,19 @@ RESULTS: dict[str, Record] = {
             "reasons": _TEXTS,
             # known: false where the image resembles nothing that the names stand for
             "contrast": Record({"name": Text(), "probabilities": TableOf(Number()), "known": Truth()}),
+        }
+    ),
+    "generate": Record({"image": VOLUME, "modality": Text(), "realism": _NUMBERS, **_TOLD}),
+    "radiograph": Record({"image": VOLUME, "modality": Text(), "realism": _NUMBERS, "match": _NUMBERS, **_TOLD}),
+    "words": Record(
+        {
+            # Joined they give the report; the score is what each added to the logit that was asked for.
+            "parts": ListOf(Record({"text": Text(maximum=MAX_LINE), "score": Number()})),
+            "html": Text(maximum=MAX_LINE),
+            "asked": Text(),
+            "score": Number(),
+            "without": Number(),
+            "warnings": _TEXTS,
         }
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.

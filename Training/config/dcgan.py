@@ -45,6 +45,9 @@ class DCGANLossConfig(Part):
     r1: float = Field(
         0.0, ge=0, description="half the weight of the squared gradient at real pictures (Mescheder et al., ICML 2018)"
     )
+    r1_every: Positive = Field(
+        1, description="steps between two such penalties, each as many times heavier (lazy, Karras et al., CVPR 2020)"
+    )
 
 
 class QualityConfig(Part):

@@ -21,10 +21,14 @@ class PictureConfig(Part):
     )
     labels: list[str] = Field(
         ["class"],
-        description="columns of the table with labels: one with names of classes, or several with 1, 0 or nothing",
+        description="columns of the table with labels: one with names of classes, several with 1, 0 or nothing, or "
+        "with a separator any number with names",
     )
     separator: str | None = Field(
-        None, description="what separates several findings of one picture, such as a comma; they need not exclude"
+        None,
+        min_length=1,
+        description="what separates several findings of one picture, such as a comma; they need not exclude, and an "
+        "empty cell leaves those of its column unknown",
     )
     normal: str = Field("No Finding", description="finding that stands for none of the others")
     least_count: Positive = Field(1, description="classes with fewer pictures are left out")
@@ -33,6 +37,9 @@ class PictureConfig(Part):
         None, description="regular expression whose first bracket finds the patient in a file's name"
     )
     split: str | None = Field(None, description="column of the table that says train, validation or test")
+    split_file: Path | None = Field(
+        None, description="file with the groups of every part: a report-gan run's split.yaml, or CSV subject,part"
+    )
     only: dict[str, list[str]] = Field({}, description="rows of the table to take: column and the values wanted")
     validation: Fraction = Field(0.15, description="share of the pictures that chooses the best epoch")
     test: Fraction = Field(0.15, description="share of the pictures whose scores the card reports")

@@ -55,6 +55,9 @@ class ReportLossConfig(Part):
         None, description="classification package that gives the perceptual features: a name or a folder"
     )
     r1: float = Field(0.0, ge=0, description="squared gradient of the realism at real pictures (Mescheder et al. 2018)")
+    r1_every: Positive = Field(
+        1, description="steps between two such penalties, each as many times heavier (lazy, Karras et al., CVPR 2020)"
+    )
 
 
 class ReportGANConfig(RunConfig):

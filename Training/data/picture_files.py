@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +81,13 @@ def _from_table(config: PictureConfig, index: Path) -> list[Entry]:
             raise InputError(f'"{index.name}" has no column "{column}"; it has {", ".join(columns)}.')
     entries: list[Entry] = []
     seen: dict[str, dict[str, bool] | None] = {}
+    names = {column: _names(config, rows, column) for column in config.labels} if config.separator else {}
     for number, row in enumerate(rows, 2):
         if None in row.values() or not row["file"]:
             raise InputError(f'Row {number} of "{index.name}" has too few columns; correct the table.')
         if any(row[column] not in values for column, values in config.only.items()):
             continue
-        findings = _findings(config, row)
+        findings = findings_of(row, config.labels, config.separator, config.normal, names)
         if row["file"] in seen:  # the same picture again, perhaps under another patient: one of them is enough
             if seen[row["file"]] != findings:
                 raise InputError(f'Row {number} of "{index.name}" contradicts an earlier row of {row["file"]}.')
@@ -113,11 +115,35 @@ def _group(config: PictureConfig, name: str) -> str:
     return found.group(1) if found else name
 
 
-def _findings(config: PictureConfig, row: dict[str, str]) -> dict[str, bool] | None:
-    """What a row says of its picture; None where it says nothing."""
-    if len(config.labels) > 1:  # as in CheXpert: 1 yes, 0 no, empty or -1 unknown
+def _names(config: PictureConfig, rows: Sequence[Mapping[str, str]], column: str) -> set[str]:
+    """All classes that a column of names ever names."""
+    cells = [row[column] or "" for row in rows]
+    return {name.strip() for cell in cells for name in cell.split(config.separator)} - {"", config.normal}
+
+
+def findings_of(
+    row: Mapping[str, str],
+    columns: Sequence[str],
+    separator: str | None,
+    normal: str,
+    names: Mapping[str, Collection[str]],
+) -> dict[str, bool] | None:
+    """What a row of a table says of its picture; None where it says nothing.
+
+    Args:
+        row: Cells by column.
+        columns, separator, normal: As `PictureConfig` calls them.
+        names: With a separator: all classes of each column. What a filled cell does not name, the picture has not; of
+            an empty cell's classes nothing is known.
+    """
+    if separator is not None:
+        found: dict[str, bool] = {}
+        for column in columns:
+            has = {name.strip() for name in row[column].split(separator)} - {""}
+            found |= {name: name in has for name in sorted(names[column])} if has else {}
+        return found or None
+    if len(columns) > 1:  # as in CheXpert: 1 yes, 0 no, empty or -1 unknown
         known = {"1": True, "1.0": True, "0": False, "0.0": False}
-        return {column: known[row[column].strip()] for column in config.labels if row[column].strip() in known}
-    text = row[config.labels[0]] if config.labels else ""
-    names = [name.strip() for name in (text.split(config.separator) if config.separator else [text]) if name.strip()]
-    return {name: True for name in names if not (config.multi_label and name == config.normal)} if names else None
+        return {column: known[row[column].strip()] for column in columns if row[column].strip() in known}
+    name = row[columns[0]].strip() if columns else ""
+    return {name: True} if name else None

@@ -24,6 +24,7 @@ from MRITranslateLib.volume import WRITABLE, check_volume, read_volume
 
 from ..config.pictures import PictureAugmentConfig, PictureConfig
 from .picture_files import PARTS, Entry, list_entries
+from .tables import read_places
 
 _MOST_NAMES = 1000
 _LESION_PIXELS = 3
@@ -80,6 +81,8 @@ def load_pictures(config: PictureConfig, done: Callable[[int, int], None] = lamb
     classes, labels = _label_table(config, findings)
     groups = [row.group for row in rows]
     place = _given_places(rows)
+    if config.split_file is not None:
+        place = read_places(config.split_file, set(groups) - set(place)) | place
     free = [index for index, group in enumerate(groups) if group not in place]
     place |= split_groups([groups[i] for i in free], labels[free], config.validation, config.test, config.split_seed)
     parts = {part: np.flatnonzero([place[group] == part for group in groups]) for part in PARTS}
@@ -244,7 +247,7 @@ def _label_table(config: PictureConfig, findings: Sequence[dict[str, bool] | Non
     for row, finding in zip(labels, findings, strict=True):
         if finding is None or not (config.multi_label or set(finding) & set(classes)):
             continue  # of a class that was left out: neither this nor that
-        if len(config.labels) == 1:
+        if not config.multi_label or config.index is None:
             row[:] = 0
         for name, has in finding.items():
             if name in classes:

@@ -23,7 +23,7 @@ from .cache import Cache
 from .picture_files import PARTS
 from .pictures import RandomPictures, split_groups
 from .report_files import Case, find_cases, leave_out
-from .tables import read_split
+from .tables import read_places
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -94,11 +94,7 @@ def _places(config: ReportDataConfig, cases: list[Case]) -> dict[str, str]:
     if config.split_file is None:
         groups = split_groups(free, np.zeros((len(free), 0)), config.validation, config.test, config.split_seed)
         return place | groups
-    named = {group: part for part, groups in read_split(config.split_file).items() for group in groups}
-    unnamed = sorted(set(free) - set(named))
-    if unnamed:
-        raise InputError(f'"{config.split_file.name}" says nothing of "{unnamed[0]}"; add it to one of the parts.')
-    return place | {group: named[group] for group in free}
+    return place | read_places(config.split_file, set(free))
 
 
 def _prepared(

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,19 @@ def read_split(file: Path) -> dict[str, list[str]]:
             raise InputError(f'{part} in "{file.name}" must be a list of names; put quotes around {wrong[0]!r}.')
         parts[part] = names
     return parts
+
+
+def read_places(file: Path, groups: Collection[str]) -> dict[str, str]:
+    """The part of each of some groups (subjects, patients), from a file as of `read_split`.
+
+    Raises:
+        InputError: As of `read_split`, or the file says nothing of a group.
+    """
+    named = {group: part for part, members in read_split(file).items() for group in members}
+    unnamed = sorted(set(groups) - set(named))
+    if unnamed:
+        raise InputError(f'"{file.name}" says nothing of "{unnamed[0]}"; add it to one of the parts.')
+    return {group: named[group] for group in groups}
 
 
 def _text(file: Path) -> str:
