@@ -6,7 +6,6 @@ hold the panel, the scripting interface and the self test. Research tool, not fo
 
 import os
 import sys
-import time
 
 import slicer
 import vtk
@@ -25,13 +24,15 @@ try:
 except ModuleNotFoundError:  # developer mode: the library lies beside the module's folder, which alone is on the path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from MRITranslatePanel import dependencies, results
+from MRITranslatePanel import results
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.explainjob import ExplainJob
+from MRITranslatePanel.generatejob import GenerateJob, RadiographJob, WordsJob
+from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
-from MRITranslatePanel.run import Run
-from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection
+from MRITranslatePanel.run import Runner
+from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
@@ -94,16 +95,19 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/MRITranslate.ui"))
-        explain = slicer.util.loadUI(self.resourcePath("UI/Explain.ui"))
+        panel, explain, generate = (
+            slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", "Explain", "Generate")
+        )
         panel.layout().insertWidget(2, explain)  # under Translate
+        panel.layout().insertWidget(3, generate)
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
-        for part in (panel, explain):
+        for part in (panel, explain, generate):
             part.setMRMLScene(slicer.mrmlScene)
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
+        self._generate = GenerateSection(self.ui, self._start, self._onExplained)
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -113,9 +117,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
         self.ui.phantomButton.connect("clicked(bool)", self.onLoadPhantom)
-        self._models.refresh()
-        self._explain.refresh()
-        self.initializeParameterNode()
+        self.enter()
 
     def cleanup(self):
         self.removeObservers()
@@ -125,6 +127,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         self._models.refresh()
         self._explain.refresh()
+        self._generate.refresh()
         self.initializeParameterNode()
 
     def exit(self):
@@ -165,6 +168,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._onParametersModified()
         else:
             self._domain.update(None, "")
+            self._generate.show(None)
 
     def _onModelChosen(self, name):
         if self._parameterNode:
@@ -178,6 +182,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._models.name != self._parameterNode.model:
             self._models.choose(self._parameterNode.model)
         self._explain.showTarget(self._parameterNode.target)
+        self._generate.show(self._parameterNode)
         results.setHeatMapLook(self._parameterNode.opacity, self._parameterNode.threshold)
         self._updateButtons()
 
@@ -186,8 +191,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         running = self.logic.running
         parameters = self._parameterNode
         reason = self._reasonNotToRun(running, needsModel=True)
-        self.ui.runButton.enabled = not reason
-        self.ui.runButton.toolTip = reason or _("Make the synthetic image.")
+        allow(self.ui.runButton, reason, _("Make the synthetic image."))
         back = self._models.hasWayBack
         self.ui.cycleCheck.enabled = back
         self.ui.cycleCheck.toolTip = (
@@ -198,12 +202,11 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         classifies = bool(parameters) and parameters.target == Target.CLASS
         reason = self._reasonNotToRun(running, needsModel=not classifies)
         whole = reason or self._explain.reasonNotToExplain(parameters)
-        self.ui.explainButton.enabled = not whole
-        self.ui.explainButton.toolTip = whole or _("Make the heat map of the whole volume.")
+        allow(self.ui.explainButton, whole, _("Make the heat map of the whole volume."))
         part = reason or self._explain.reasonNotToExplainSlice(parameters)
-        self.ui.explainSliceButton.enabled = not part
-        self.ui.explainSliceButton.toolTip = part or _("Make the heat map of the slice that is shown, at once.")
+        allow(self.ui.explainSliceButton, part, _("Make the heat map of the slice that is shown, at once."))
         self._explain.update()
+        self._generate.update(running)
         self.ui.phantomButton.enabled = not running
         self.ui.cancelButton.enabled = running
         if parameters:
@@ -297,7 +300,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
 
-class MRITranslateLogic(ScriptedLoadableModuleLogic):
+class MRITranslateLogic(Runner, ScriptedLoadableModuleLogic):
     """Scripting interface; needs no panel, no main window and no view.
 
         logic = MRITranslateLogic()
@@ -305,23 +308,22 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
         uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+        samplesNode = logic.generate("brain_mri", count=16, seed=1)
+        xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
+        heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
+        print(logic.explainWords(xrayNode, "chest_xray").parts)
 
-    `translate`, `explain`, `check`, `evaluate` and `loadPhantom` wait for the result while the application stays
-    responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
+    job) wait for the result while the application stays responsive, and raise InputError (something to mend),
+    OutOfMemory, Cancelled or WorkerError. `start` does not wait.
     """
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._run = None
-        self._quietRun = None
+        Runner.__init__(self)
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())
-
-    @property
-    def running(self):
-        """Whether a job of this logic is under way."""
-        return self._run is not None
 
     def translate(
         self, inputNode, model, device="auto", outputNode=None, maskNode=None, uncertainty=False, cycle=False
@@ -333,7 +335,7 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
             reference "MRITranslate.uncertainty" is the volume of the standard deviation, with `cycle`
             "MRITranslate.cycle" that of the difference there and back.
         """
-        return self._wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
+        return self.wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
 
     def explain(self, inputNode, model, target="region", **options):
         """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
@@ -342,9 +344,40 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
             Explained: heat map node (scalar volume, 0 to 1) and levels node (label map); the tables, the chart and what
             was found are its attributes.
         """
-        explained = self._wait(ExplainJob(inputNode, model, target, **options))
+        explained = self.wait(ExplainJob(inputNode, model, target, **options))
         results.showLayers(inputNode, explained.heatMap, 0.5)
         return explained
+
+    def generate(self, model="brain_mri", count=16, seed=1, truncation=None, towards=None, device="auto"):
+        """Make pictures from noise; see GenerateJob.
+
+        Returns:
+            The scalar volume node whose slices are the pictures. Its node reference "MRITranslate.verdict" is the table
+            of the discriminator's answer to each.
+        """
+        return self.wait(GenerateJob(model, count, seed, truncation, towards, device))
+
+    def radiograph(self, text, model="chest_xray", seed=1, count=1, textEncoder=None, device="auto"):
+        """Make chest X-rays of a report; see RadiographJob.
+
+        Returns:
+            The scalar volume node, a slice an X-ray. Its node reference "MRITranslate.report" is the text node of the
+            report, "MRITranslate.verdict" the table of the discriminator's answers.
+        """
+        return self.wait(RadiographJob(text, model, seed, count, textEncoder, device))
+
+    def explainWords(self, xray, model="chest_xray", **options):
+        """Weigh the words of a report; see WordsJob for the options (report, classifier, className, ...).
+
+        Args:
+            xray: Volume node of an X-ray, or the text of a report: then of the X-ray that the model makes of it.
+
+        Returns:
+            Words: table node, the parts of the report with their scores, the report as coloured text, ...
+        """
+        if isinstance(xray, str):
+            return self.wait(WordsJob(None, model, xray, **options))
+        return self.wait(WordsJob(xray, model, **options))
 
     def check(self, inputNode, model):
         """Look whether a volume is what a model was made for.
@@ -352,7 +385,7 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         Returns:
             Domain: outcome ("ok", "warn" or "refuse"), reasons, contrast and probabilities.
         """
-        return self._wait(CheckJob(inputNode, model))
+        return self.wait(CheckJob(inputNode, model))
 
     def evaluate(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain"):
         """Score a synthetic volume against the true one; see EvaluateJob.
@@ -366,7 +399,7 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         if modality is None:
             quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
             modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
-        return self._wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+        return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
 
     def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
         """Make a digital head.
@@ -374,81 +407,7 @@ class MRITranslateLogic(ScriptedLoadableModuleLogic):
         Returns:
             Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
         """
-        return self._wait(PhantomJob(seed, tuple(shape), lesions))
-
-    def start(self, job, onProgress=None, onFinished=None, onFailed=None):
-        """Start a job and return at once; callbacks come from the event loop.
-
-        Args:
-            onProgress: (fraction, stage, done, total, seconds left or None)
-            onFinished: (node or nodes, warnings)
-            onFailed: (error)
-
-        Raises:
-            InputError: The job cannot be started; then no callback comes.
-        """
-        if self.running:
-            raise InputError(_("Another run is under way; wait for its end or cancel it."))
-        dependencies.ensure()
-
-        def finished(nodes, warnings):
-            self._run = None
-            if onFinished:
-                onFinished(nodes, warnings)
-
-        def failed(error):
-            self._run = None
-            if onFailed:
-                onFailed(error)
-
-        self._run = Run(sharedWorker(), job, onProgress or _ignoreProgress, finished, failed)
-        try:
-            self._run.begin()
-        except BaseException:
-            self._run = None
-            raise
-
-    def startQuietly(self, job, onFinished, onFailed):
-        """Start a short job that adds no nodes and gives way to any other: `running` stays False, and a job that is
-        started meanwhile cancels it. Callbacks and errors as of `start`; one at a time.
-        """
-
-        def finished(outcome, warnings):
-            self._quietRun = None
-            onFinished(outcome, warnings)
-
-        def failed(error):
-            self._quietRun = None
-            onFailed(error)
-
-        self._quietRun = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
-        self._quietRun.begin()
-
-    def cancel(self):
-        """Stop the job under way; its onFailed gets a Cancelled. Without one, nothing happens."""
-        if self.running:
-            self._run.cancel()
-
-    def _wait(self, job):
-        outcome = {}
-
-        def finished(nodes, warnings):
-            outcome["nodes"] = nodes
-
-        def failed(error):
-            outcome["error"] = error
-
-        self.start(job, None, finished, failed)
-        while not outcome:
-            slicer.app.processEvents()
-            time.sleep(0.005)
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["nodes"]
-
-
-def _ignoreProgress(fraction, stage, done, total, remaining):
-    """For callers that do not want to hear of progress."""
+        return self.wait(PhantomJob(seed, tuple(shape), lesions))
 
 
 class MRITranslateTest(SelfTest, ScriptedLoadableModuleTest):

@@ -15,8 +15,8 @@ from MRITranslateLib.service import volumes
 from . import results, scene, tables
 from .jobs import checkOutput, readOn, write, writeMask, writeNode
 
-REGION, VOXEL, REALISM, ERROR, CLASS = "region", "voxel", "realism", "error", "class"
-TARGETS = (REGION, VOXEL, REALISM, ERROR, CLASS)
+REGION, VOXEL, REALISM, ERROR, CLASS, MATCH = "region", "voxel", "realism", "error", "class", "match"
+TARGETS = (REGION, VOXEL, REALISM, ERROR, CLASS, MATCH)
 _VOLUME, _LABELS, _TABLE = "vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode", "vtkMRMLTableNode"
 
 
@@ -55,7 +55,8 @@ class ExplainJob:
     Attributes:
         inputNode, model, device: As for TranslateJob; the model of target "class" is a classifier.
         target: "region" (needs regionNode or plane), "voxel" (needs voxel or pointNode), "realism" (may have
-            referenceNode, judged beside it), "error" (needs referenceNode) or "class" (needs className).
+            referenceNode, judged beside it), "error" (needs referenceNode), "class" (needs className) or "match" (of an
+            X-ray with its report).
         regionNode: Segmentation (its visible segments) or label map, on any grid.
         plane: (axis, index): only what of the region (without one: of the head) lies in this plane of the input's
             voxels is explained, at once. Axis 0 runs along the columns, 1 along the rows, 2 along the slices. The nodes
@@ -64,6 +65,9 @@ class ExplainJob:
         pointNode: Markups node whose first point is the voxel.
         referenceNode: The true image on the input's grid.
         className: One of the classifier's classes.
+        report: Of an X-ray, for "match" and "realism"; None takes the one that the X-ray was made from. Beside it the
+            model makes another X-ray of that report.
+        textEncoder: As of RadiographJob.
         method: Name of the explanation method, such as "gradcam".
         layer: Name of the network's layer to look at, several with commas between them, or None for the network's own
             choice.
@@ -93,6 +97,8 @@ class ExplainJob:
     speckMl: float = 0.0
     anatomyNode: Optional[Any] = None
     checkMap: bool = False
+    report: Optional[str] = dataclasses.field(default=None, repr=False)
+    textEncoder: Optional[str] = None
     REQUEST = "explain"
 
     def _inputs(self) -> list:
@@ -119,6 +125,8 @@ class ExplainJob:
             raise InputError(_("The voxel is missing; give its index (i, j, k) in the input volume, or a point."))
         if self.target == CLASS and not self.className:
             raise InputError(_("The class is missing; choose one of the classifier's classes."))
+        if self._report() in {MATCH: (None, ""), REALISM: ("",)}.get(self.target, ()):
+            raise InputError(_("The report of the X-ray is missing; write it, or choose a text node."))
         if self.plane is not None and self.target != REGION:
             raise InputError(_("Only a region can be explained slice by slice; explain the volume."))
         checkOutput(self.heatMapNode, _VOLUME, self._inputs())
@@ -160,9 +168,19 @@ class ExplainJob:
         if self.target == CLASS:
             return {"kind": CLASS, "name": self.className}
         target: dict[str, Any] = {"kind": self.target}
-        if self.referenceNode is not None:
+        if self.target in (REALISM, ERROR) and self.referenceNode is not None:
             target["reference"] = writeNode(folder, self.referenceNode)
+        if self.target in (REALISM, MATCH) and self._report() is not None:
+            # Of the X-ray's own seed the model would make the same X-ray once more.
+            seed = results.seedOf(self.inputNode)
+            target["seed"] = 1 if seed is None else (seed + 1) % 2**32
+            target["report"], target["text_encoder"] = self._report(), self.textEncoder
         return target
+
+    def _report(self) -> Optional[str]:
+        """None where there is none, "" where it says nothing."""
+        report = results.reportOf(self.inputNode) if self.report is None else self.report
+        return None if report is None else report if report.strip() else ""
 
     def _voxel(self) -> tuple:
         if self.voxel is not None:

@@ -8,6 +8,7 @@ from slicer import (
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
+    vtkMRMLTextNode,
 )
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -74,6 +75,26 @@ class Method(enum.Enum):
         }[self.value]
 
 
+class XrayTarget(enum.Enum):
+    """What is explained of an X-ray."""
+
+    MATCH = "match"
+    REALISM = "realism"
+    CLASS = "class"
+
+    def label(self):
+        return {
+            "match": _("Match with the report"),
+            "realism": _("Realism"),
+            "class": _("A class of a classifier"),
+        }[self.value]
+
+
+MOST_PICTURES = 1000
+LARGEST_SEED = 2**31 - 1
+"""Of a spin box; the worker takes twice as many."""
+
+
 @parameterNodeWrapper
 class MRITranslateParameterNode:
     """The choices of the panel, saved with the scene.
@@ -87,6 +108,12 @@ class MRITranslateParameterNode:
     speckMl - size below which specks leave a level, in millilitres
     heatMapVolume, levelsVolume - what receives the explanation (None: new nodes)
     opacity, threshold - of the heat map in the slice views
+    generator, pictureCount, pictureSeed - which pictures to make from noise
+    towardsSeed - the seed at the end of the way between two pictures (-1: no way)
+    truncation - largest random number (0: as they come)
+    xrayModel, xraySeed, xrayCount - which X-rays to make
+    report - the text in the box; reportNode - a text node whose text counts instead
+    xrayVolume, xrayTarget - what to explain of which X-ray; xrayClassifier, xrayClass - of XrayTarget.CLASS
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -110,3 +137,17 @@ class MRITranslateParameterNode:
     levelsVolume: Optional[vtkMRMLLabelMapVolumeNode]
     opacity: Annotated[float, WithinRange(0, 1)] = 0.5
     threshold: Annotated[float, WithinRange(0, 1)] = 0.0
+    generator: str
+    pictureCount: Annotated[int, WithinRange(1, MOST_PICTURES)] = 16
+    pictureSeed: Annotated[int, WithinRange(0, LARGEST_SEED)] = 1
+    towardsSeed: Annotated[int, WithinRange(-1, LARGEST_SEED)] = -1
+    truncation: Annotated[float, WithinRange(0, 4)] = 0.0
+    xrayModel: str
+    reportNode: Optional[vtkMRMLTextNode]
+    report: str
+    xraySeed: Annotated[int, WithinRange(0, LARGEST_SEED)] = 1
+    xrayCount: Annotated[int, WithinRange(1, MOST_PICTURES)] = 1
+    xrayVolume: Optional[vtkMRMLScalarVolumeNode]
+    xrayTarget: XrayTarget = XrayTarget.MATCH
+    xrayClassifier: str
+    xrayClass: str

@@ -16,13 +16,16 @@ from slicer.i18n import tr as _
 import MRITranslateLib
 from MRITranslateLib.modality import Modality
 
-from .scene import ijkToRASOfGeometry
+from .scene import ijkToRAS, ijkToRASOfGeometry
 
 PREFIX = "MRITranslate."
 KIND = PREFIX + "Kind"
 SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
 TISSUES, UNCERTAINTY, CYCLE, COMPARED = "tissues", "uncertainty", "difference there and back", "image beside"
 HEAT_TABLE, HEAT_SHARES, CHECK_CURVES, CHECK_CHART = "heat table", "heat shares", "check curves", "check chart"
+REPORT, VERDICT, WORDS = "report", "verdict of the discriminator", "words that mattered"
+REPORT_ROLE = PREFIX + "report"
+"""Node reference from an X-ray to the text node of its report."""
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
 NO_HEAT = 0.01
 """Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
@@ -194,6 +197,18 @@ def _camel(key: str) -> str:
     return "".join("SHA256" if part == "sha256" else part[:1].upper() + part[1:] for part in key.split("_"))
 
 
+def reportOf(node) -> str | None:
+    """The report that an X-ray was made from, or that somebody referenced from it; None where there is none."""
+    text = node.GetNodeReference(REPORT_ROLE) if node is not None else None
+    return None if text is None else text.GetText() or ""
+
+
+def seedOf(node) -> int | None:
+    """The seed that a synthetic picture was made with; None for what has no such attribute."""
+    stated = node.GetAttribute(PREFIX + "Seed") if node is not None else None
+    return int(stated) if stated and stated.isdecimal() else None
+
+
 def showAsHeatMap(node) -> None:
     """Inferno over the fixed range 0 to 1, so that colours mean the same in every heat map; no heat is transparent."""
     display = node.GetDisplayNode()
@@ -280,6 +295,16 @@ def showLayers(background, foreground, opacity: float) -> None:
         foregroundOpacity=opacity,
         fit=shown != {background.GetID()},
     )
+
+
+def showPictures(node) -> None:
+    """Show a volume whose slices are pictures: the first of them, in the views that lie in the pictures' plane."""
+    showLayers(node, None, 0.0)
+    columns, rows, __ = node.GetImageData().GetDimensions()
+    middle = ijkToRAS(node) @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1]
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        if view.GetOrientation() == "Axial":
+            view.JumpSlice(*middle[:3])
 
 
 def setHeatMapLook(opacity: float, threshold: float) -> None:

@@ -30,6 +30,12 @@ def readCard(model) -> dict:
         return {}
 
 
+def allow(button, reason: str, what: str) -> None:
+    """Enable a button unless there is a reason not to; its tool tip says the reason, or what it does."""
+    button.enabled = not reason
+    button.toolTip = reason or what
+
+
 def _timeLeft(seconds: float) -> str:
     if seconds < 90:
         return _("about {seconds} s left").format(seconds=max(1, round(seconds)))

@@ -58,6 +58,24 @@ def shares(parts: dict[str, float]) -> list:
     ]
 
 
+def verdicts(realism: list[float], match: list[float]) -> list:
+    """One picture a row, counted from 1, with the logits of the discriminator: above 0 it finds the picture real, and
+    the words of the report in it (of a model that reads reports)."""
+    columns = [_texts(_("Picture"), [str(number + 1) for number in range(len(realism))])]
+    columns.append(_numbers(_("Realism"), realism))
+    return [*columns, _numbers(_("Match with the report"), match)] if match else columns
+
+
+def words(parts: list[dict]) -> list:
+    """One word of a report a row, in its order, with what it added to the score; what stands between words is left
+    out."""
+    rows = [part for part in parts if any(letter.isalnum() for letter in part["text"])]
+    return [
+        _texts(_("Word"), [row["text"] for row in rows]),
+        _numbers(_("Added to the score"), [row["score"] for row in rows]),
+    ]
+
+
 def curves(faithfulness: dict) -> list:
     """The deletion and insertion curves of a heat map, of random maps and of the centre, as columns."""
     columns = [_numbers(_("Part of the image (%)"), [100 * part for part in faithfulness["deletion"]["fractions"]])]
