@@ -6,20 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from scipy.special import expit, softmax
 from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
-from MRITranslateLib.picture import to_bytes
-
 from .config.classifier import ClassificationLossConfig
+from .samples import captioned
 
 _PERCENTILES = (2.5, 97.5)
 _SHOWN, _COLUMNS = 15, 5
-_TILE, _CAPTION, _LETTERS = 160, 32, 26
-"""Pixels of a picture and of the two lines above it, and letters of a line, in the picture of answers."""
+_LETTERS = 26
+"""Of a line above a picture."""
 
 
 class ClassificationLoss(nn.Module):
@@ -190,10 +188,7 @@ def intervals(
     Returns:
         Name of the figure -> percentiles 2.5 and 97.5.
     """
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    patients = [np.array(indices) for indices in members.values()]
+    patients = members(groups)
     rng = np.random.default_rng(seed)
     values: dict[str, list[float]] = {}
     for _ in range(resamples):
@@ -204,19 +199,22 @@ def intervals(
     return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
 
 
+def members(groups: Sequence[str]) -> list[np.ndarray]:
+    """Indices of the pictures of each group."""
+    found: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        found.setdefault(group, []).append(index)
+    return [np.array(indices) for indices in found.values()]
+
+
 def draw_answers(pictures: np.ndarray, answers: Answers) -> np.ndarray:
     """Some of the pictures (n, size, size) with what they were taken for and what they are, as one in 0..1."""
     shown = np.unique(np.linspace(0, len(pictures) - 1, _SHOWN).astype(int))
-    rows = -(-len(shown) // _COLUMNS)
-    sheet = Image.new("L", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), 255)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for place, index in enumerate(shown):
-        left, top = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
+    captions = []
+    for index in shown:
         truth, answer = _in_words(answers, answers.labels[index]), _in_words(answers, answers.shares[index])
-        caption = f"{answer[:_LETTERS]}\n{'right' if answer == truth else 'is ' + truth[:_LETTERS]}"
-        pen.multiline_text((left + 2, top + 1), caption, fill=0, font=font, spacing=1)
-        sheet.paste(Image.fromarray(to_bytes(pictures[index])).resize((_TILE, _TILE)), (left, top + _CAPTION))
-    return np.asarray(sheet, dtype=np.float32) / 255
+        captions.append(f"{answer[:_LETTERS]}\n{'right' if answer == truth else 'is ' + truth[:_LETTERS]}")
+    return captioned([pictures[index] for index in shown], captions, _COLUMNS)
 
 
 def _in_words(answers: Answers, values: np.ndarray) -> str:

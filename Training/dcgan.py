@@ -15,13 +15,16 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.networks import build
 from MRITranslateLib.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from MRITranslateLib.package import load_package
+from MRITranslateLib.sampling import draw_noise
 
 from .config.dcgan import DCGANConfig
 from .data.pictures import PictureData, RandomPictures, load_pictures
 from .diffaugment import CHOICES, augment
+from .drawing import draw
 from .export import after_training, training_card, write
 from .finetune import freeze, start_from
-from .quality import Quality, feature_network
+from .neighbours import save_neighbours
+from .quality import Quality, held_back_quality
 from .session import Report, Session, Validation, silent
 from .standing import take_statistics
 
@@ -86,7 +89,9 @@ def setup(config: DCGANConfig, resume: bool = False, report: Report = silent) ->
     session.add("generator", generator, averaged=True)
     session.add("discriminator", discriminator, rate=config.discriminator_rate)
     session.restore()
-    quality = _quality(config, data, "validation") if session.fabric.is_global_zero else None
+    quality = None
+    if session.fabric.is_global_zero:
+        quality = held_back_quality(config.quality, data.pictures, data.parts, "validation")
     return Run(session, config, card, data, samples, generator, discriminator, quality)
 
 
@@ -133,9 +138,10 @@ def export(run: Run, report: Report = silent) -> list[Path]:
     write(folder, card, weights)
     report("Measuring the exported pictures", 0, 1, {})
     part = "test" if len(data.parts["test"]) else "validation"
-    quality = _quality(config, data, part)
+    quality = held_back_quality(config.quality, data.pictures, data.parts, part)
     if quality is not None:
-        pictures = generate(load_package(folder).generator(), config.quality.count, config.seed + 1)
+        pictures = draw(load_package(folder).generator(), config.quality.count, config.seed + 1)
+        save_neighbours(session.folder, quality, pictures)
         figures = {key: round(value, 6) for key, value in quality.measure(pictures).items()}
         chose = "" if part == "test" else "; these held-back pictures chose the weights, so the figures are optimistic"
         score = ScoreCard(
@@ -150,7 +156,7 @@ def validate(run: Run) -> Validation:
     """Judge the weights that would be exported, by pictures of a fixed seed."""
     session, config = run.session, run.config
     generator = exportable_generator(session, config.seed)
-    pictures = generate(generator, config.quality.count, config.seed)
+    pictures = draw(generator, config.quality.count, config.seed)
     scores = run.quality.measure(pictures) if run.quality is not None else {}
     better = -scores[config.quality.choose_by] if scores else float("inf")
     weights = {
@@ -163,15 +169,9 @@ def validate(run: Run) -> Validation:
 def exportable_generator(session: Session, seed: int) -> nn.Module:
     """The averaged generator with the batch statistics of its own activations, as a package will hold it."""
     network = session.exportable("generator")
-    take_statistics(network, _noise(network, _STANDING, seed).split(_BATCH))
+    noise = draw_noise(_STANDING, int(network.latent), seed)  # type: ignore[arg-type]
+    take_statistics(network, noise.to(next(network.parameters()).device).split(_BATCH))
     return network
-
-
-def generate(generator: nn.Module, count: int, seed: int) -> np.ndarray:
-    """Pictures of a generator: float32 (count, size, size) in [-1, 1]; the same for a seed on one device."""
-    with torch.inference_mode():
-        parts = [generator(noise)[:, 0].float().cpu() for noise in _noise(generator, count, seed).split(_BATCH)]
-    return torch.cat(parts).numpy()
 
 
 def cross_entropy(logits: torch.Tensor, target: float) -> torch.Tensor:
@@ -186,12 +186,6 @@ def gradient_penalty(discriminator: nn.Module, pictures: torch.Tensor) -> torch.
     with torch.autocast(pictures.device.type, enabled=False):
         (gradient,) = torch.autograd.grad(discriminator(pictures).sum(), pictures, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
-
-
-def _noise(generator: nn.Module, count: int, seed: int) -> torch.Tensor:
-    """(count, latent) on the generator's device, drawn on the CPU so that every device makes the same pictures."""
-    noise = torch.randn(count, int(generator.latent), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
-    return noise.to(next(generator.parameters()).device)
 
 
 def _networks(config: DCGANConfig) -> tuple[DCGANGenerator, DCGANDiscriminator]:
@@ -250,19 +244,6 @@ def _draft_card(config: DCGANConfig, data: PictureData) -> GenerationCard:
         )
     except ValueError as error:
         raise InputError(f"The configuration does not make a valid model card: {error}") from None
-
-
-def _quality(config: DCGANConfig, data: PictureData, part: str) -> Quality | None:
-    """What measures against a held-back part of the pictures; None where nothing is held back."""
-    held_back = data.pictures[data.parts[part]]
-    if not len(held_back):
-        return None
-    quality = Quality(feature_network(config.quality.feature_package), data.pictures[data.parts["train"]], held_back)
-    if config.quality.count < quality.count:
-        raise InputError(
-            f"quality.count must be at least half of the {part} pictures; make it {quality.count} or more."
-        )
-    return quality
 
 
 def _sample_picture(data: PictureData, pictures: np.ndarray) -> np.ndarray:

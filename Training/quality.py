@@ -11,7 +11,7 @@ features come from a classification package, or else from a network of random we
 of pictures far from photographs (Naeem et al., ICML 2020).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,10 @@ from scipy.spatial.distance import cdist, pdist
 from torch import nn
 
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.package import load_package
+from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.sampling import resize_pictures
+
+from .config.dcgan import QualityConfig
 
 _BATCH = 32
 _SPLITS = 50
@@ -79,11 +81,30 @@ def feature_network(package: str | None = None) -> FeatureNetwork:
     if loaded.card.task != "classification":
         raise InputError(f'"{package}" is no classifier, so it has no features to measure by; name one that is.')
     classifier = loaded.classifier()
-    return FeatureNetwork(
-        f"classifier {loaded.card.name} {loaded.card.version} (weights {loaded.weights_sha256[:12]})",
-        loaded.card.picture.size,
-        classifier.embedding,  # type: ignore[arg-type]
-    )
+    return FeatureNetwork(name_of(loaded), loaded.card.picture.size, classifier.embedding)  # type: ignore[arg-type]
+
+
+def name_of(classifier: Package) -> str:
+    """What a protocol calls a classifier that took part."""
+    card = classifier.card
+    return f"classifier {card.name} {card.version} (weights {classifier.weights_sha256[:12]})"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The training pictures that generated ones are most similar to.
+
+    Attributes:
+        pictures: float32 (n, size, size) in [-1, 1], each turned round where its mirror image is the similar one.
+        mirrored: (n,), whether it was.
+        distance: (n,), root-mean-square difference (range -1 to 1) at 32 x 32 pixels.
+        held_back: (m,), the same of the held-back pictures: what no copy can have.
+    """
+
+    pictures: np.ndarray
+    mirrored: np.ndarray
+    distance: np.ndarray
+    held_back: np.ndarray
 
 
 class Quality:
@@ -112,6 +133,7 @@ class Quality:
             variance = features.var(0).reshape(-1, network.positions).mean(1) + np.finfo(float).tiny
             self._mean, self._deviation = features.mean(0), np.sqrt(variance).repeat(network.positions)
         self._real = self._features(held_back)
+        self._pictures = train
         self._train = _thumbnails(np.concatenate([train, train[:, :, ::-1]]))
         self._half = len(held_back) // 2
         halves = [np.split(order[: 2 * self._half], 2) for order in self._orders(len(held_back))]
@@ -165,12 +187,45 @@ class Quality:
             "copies": float((distance < self._nearest.min()).mean()),
         }
 
+    def neighbours(self, pictures: np.ndarray) -> Neighbours:
+        """The nearest training picture of each generated picture (n, rows, columns) in [-1, 1]."""
+        index, distance = nearest(_thumbnails(pictures), self._train)
+        mirrored = index >= len(self._pictures)
+        found = self._pictures[index % len(self._pictures)].astype(np.float32)
+        found[mirrored] = found[mirrored][:, :, ::-1]
+        return Neighbours(found, mirrored, distance, self._nearest)
+
     def _features(self, pictures: np.ndarray) -> np.ndarray:
         return (self._network(pictures) - self._mean) / self._deviation
 
     def _orders(self, count: int) -> list[np.ndarray]:
         rng = np.random.default_rng((self._seed, count))
         return [rng.permutation(count) for _ in range(_SPLITS)]
+
+
+def held_back_quality(
+    config: QualityConfig, pictures: np.ndarray, parts: Mapping[str, np.ndarray], part: str
+) -> Quality | None:
+    """What measures against a held-back part of the pictures; None where nothing is held back.
+
+    Args:
+        config: Features, and how many pictures will be generated.
+        pictures: (n, size, size) in [-1, 1] of all parts.
+        parts: "train" and `part` -> indices of their pictures.
+        part: "validation" or "test".
+
+    Raises:
+        InputError: Too few are held back or too few will be generated, or the features cannot be had.
+    """
+    held_back = pictures[parts[part]]
+    if not len(held_back):
+        return None
+    quality = Quality(feature_network(config.feature_package), pictures[parts["train"]], held_back)
+    if config.count < quality.count:
+        raise InputError(
+            f"quality.count must be at least half of the {part} pictures; make it {quality.count} or more."
+        )
+    return quality
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

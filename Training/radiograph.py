@@ -13,18 +13,23 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.networks import build
 from MRITranslateLib.networks.report import ReportDiscriminator, ReportGenerator
 from MRITranslateLib.package import load_package
+from MRITranslateLib.sampling import judge
 from MRITranslateLib.text import FILES, TextEncoder, load_text_encoder
 
 from .config.report_gan import ReportGANConfig
+from .consistency import Consistency, measure_consistency
 from .data.reports import ReportData
+from .drawing import draw
 from .export import after_training, training_card, write
 from .language import pretrain
-from .quality import Quality, feature_network
+from .neighbours import save_neighbours
+from .quality import held_back_quality
 from .session import Report, Session
 
-_BATCH = 16
 _LARGEST_PACKED = 16 << 20
 """A text encoder of more bytes stays out of the package."""
+_MATCH = 1
+"""Column of the discriminator's answer."""
 _ROWS, _COLUMNS = 6, 5
 """Reports and pictures of each in a sample picture."""
 
@@ -170,29 +175,6 @@ def draft_card(config: ReportGANConfig, data: ReportData, found: FoundEncoder) -
         raise InputError(f"The configuration does not make a valid model card: {error}") from None
 
 
-def draw(generator: nn.Module, features: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Pictures of reports, one report after the other and from the beginning again, each with noise of its own.
-
-    Args:
-        generator: Its attribute `latent` is the number of random numbers.
-        features: float32 (n, features).
-        count: Pictures.
-        seed: Of the noise, which is drawn on the CPU so that every device makes the same pictures.
-
-    Returns:
-        float32 (count, size, size) in [-1, 1].
-    """
-    device = next(generator.parameters()).device
-    noise = torch.randn(count, int(generator.latent), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
-    text = torch.from_numpy(features[np.arange(count) % len(features)])
-    with torch.inference_mode():
-        parts = [
-            generator(z.to(device), t.to(device))[:, 0].float().cpu()
-            for z, t in zip(noise.split(_BATCH), text.split(_BATCH), strict=True)
-        ]
-    return torch.cat(parts).numpy()
-
-
 def compare(
     discriminator: nn.Module, pictures: np.ndarray, data: ReportData, features: np.ndarray, chosen: np.ndarray
 ) -> dict[str, float]:
@@ -215,23 +197,15 @@ def compare(
     real = data.pictures[chosen].astype(np.float32)
     scores = {"l1": float(np.abs(pictures[:count] - real).mean())}
     texts = [data.cases[index].text for index in chosen]
+    device = str(next(discriminator.parameters()).device)
     others = [next((o for o in (*range(i + 1, count), *range(i)) if texts[o] != texts[i]), i) for i in range(count)]
     for name, shown in (("match", real), ("generated match", pictures[:count])):
-        own, other = (_match(discriminator, shown, features[chosen[rows]]) for rows in (range(count), others))
+        own, other = (
+            judge(discriminator.to, shown, torch.from_numpy(features[chosen[rows]]), device)[:, _MATCH]
+            for rows in (range(count), others)
+        )
         scores[name] = float(np.mean((own > other) + 0.5 * (own == other)))
     return scores
-
-
-def _match(discriminator: nn.Module, pictures: np.ndarray, features: np.ndarray) -> np.ndarray:
-    device = next(discriminator.parameters()).device
-    with torch.inference_mode():
-        parts = [
-            discriminator(p[:, None].to(device), t.to(device))[:, 1].float().cpu()
-            for p, t in zip(
-                torch.from_numpy(pictures).split(_BATCH), torch.from_numpy(features).split(_BATCH), strict=True
-            )
-        ]
-    return torch.cat(parts).numpy()
 
 
 def sample_picture(
@@ -242,23 +216,10 @@ def sample_picture(
     shown = chosen[np.linspace(0, len(chosen) - 1, min(_ROWS, len(chosen))).round().astype(int)]
     columns = [data.pictures[shown].astype(np.float32)]
     columns += [
-        np.concatenate([draw(generator, features[[index]], 1, seed + column) for index in shown])
+        np.concatenate([draw(generator, 1, seed + column, features[[index]]) for index in shown])
         for column in range(1, _COLUMNS)
     ]
     return (np.concatenate([column.reshape(-1, column.shape[-1]) for column in columns], axis=1) + 1) / 2
-
-
-def held_back_quality(config: ReportGANConfig, data: ReportData, part: str) -> Quality | None:
-    """What measures against a held-back part of the pictures; None where nothing is held back."""
-    held_back = data.pictures[data.parts[part]]
-    if not len(held_back):
-        return None
-    quality = Quality(feature_network(config.quality.feature_package), data.pictures[data.parts["train"]], held_back)
-    if config.quality.count < quality.count:
-        raise InputError(
-            f"quality.count must be at least half of the {part} pictures; make it {quality.count} or more."
-        )
-    return quality
 
 
 def export_radiographs(
@@ -268,6 +229,7 @@ def export_radiographs(
     data: ReportData,
     features: np.ndarray,
     text_folder: Path | None,
+    consistency: Consistency | None,
     report: Report,
 ) -> Path:
     """The best weights as a package in the run's folder: written once, measured as it was written, and written again
@@ -276,26 +238,28 @@ def export_radiographs(
     card = after_training(card, config, session.step)
     extra = {f"text/{name}": text_folder / name for name in FILES} if text_folder is not None else {}
     folder = write(session.folder.export, card, weights, extra)
+    package, scores = load_package(folder), []
     part = "test" if len(data.parts["test"]) else "validation"
-    quality = held_back_quality(config, data, part)
-    if quality is None:
-        return folder
-    report("Measuring the exported pictures", 0, 1, {})
-    package, chosen = load_package(folder), data.parts[part]
-    pictures = draw(package.generator(), features[chosen], config.quality.count, config.seed + 1)
-    figures = compare(package.discriminator(), pictures, data, features, chosen) | quality.measure(pictures)
-    chose = "" if part == "test" else "; these patients chose the weights, so the figures are optimistic"
-    protocol = (
-        "pictures of the reports of patients held back; l1 is the mean absolute difference to the report's picture "
-        "(range -1 to 1); match is the share of real pictures that the discriminator finds to match their own report "
-        f"better than another (chance 0.5), generated match the same of generated ones; {quality.protocol}{chose}"
-    )
-    score = ScoreCard(
-        family="held-back patients",
-        subjects=data.split()[part],
-        protocol=protocol,
-        metrics={key: round(value, 6) for key, value in figures.items()},
-    )
-    folder = write(folder, card.model_copy(update={"scores": [score]}), weights, extra)
-    report("Measuring the exported pictures", 1, 1, {})
+    quality = held_back_quality(config.quality, data.pictures, data.parts, part)
+    if quality is not None:
+        report("Measuring the exported pictures", 0, 1, {})
+        chosen = data.parts[part]
+        pictures = draw(package.generator(), config.quality.count, config.seed + 1, features[chosen])
+        save_neighbours(session.folder, quality, pictures)
+        figures = compare(package.discriminator(), pictures, data, features, chosen) | quality.measure(pictures)
+        chose = "" if part == "test" else "; these patients chose the weights, so the figures are optimistic"
+        protocol = (
+            "pictures of the reports of patients held back; l1 is the mean absolute difference to the report's picture "
+            "(range -1 to 1); match is the share of real pictures that the discriminator finds to match their own "
+            f"report better than another (chance 0.5), generated match the same of generated ones; {quality.protocol}"
+            f"{chose}"
+        )
+        rounded = {key: round(value, 6) for key, value in figures.items()}
+        patients = data.split()[part]
+        scores.append(ScoreCard(family="held-back patients", subjects=patients, protocol=protocol, metrics=rounded))
+        report("Measuring the exported pictures", 1, 1, {})
+    if consistency is not None:
+        scores.append(measure_consistency(consistency, package.generator(), data, features, config.seed + 1, report))
+    if scores:
+        folder = write(folder, card.model_copy(update={"scores": scores}), weights, extra)
     return folder

@@ -18,7 +18,8 @@ from MRITranslateLib.errors import PackageError
 
 from .evolution import evolution, sample_files
 from .figures import describe
-from .reportparts import Pictures, card_table, charts, score_table
+from .neighbours import NAME as NEIGHBOURS
+from .reportparts import Pictures, card_tables, charts, score_table
 from .runlog import Curve, Log, read_log
 from .samples import save_sheet
 
@@ -187,7 +188,13 @@ class _Page:
                 f"<p><b>{escape(card.title)}</b>, {escape(card.name)} {escape(card.version)}. Add it to the panel: "
                 f"<code>mritranslate models add {escape(str(file.parent))}</code></p>\n"
             )
-            parts.append(card_table(card.scores) if card.scores else "")
+            parts.append(card_tables(card.scores))
+        if (self._folder / NEIGHBOURS).is_file():
+            caption = (
+                "Is a generated picture a copy? Those that are closest to a training picture, beside it. Training "
+                "pictures are not part of the package."
+            )
+            parts.append(self._inlined.figure(self._folder / NEIGHBOURS, caption))
         return "<h2>Exported package</h2>\n" + "".join(parts) if parts else ""
 
     def _data(self) -> str:

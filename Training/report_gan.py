@@ -17,22 +17,22 @@ from MRITranslateLib.card import RadiographCard
 from MRITranslateLib.networks.report import ReportDiscriminator, ReportGenerator
 
 from .config.report_gan import ReportGANConfig
+from .consistency import Consistency, find_consistency
 from .data.pictures import RandomPictures
 from .data.reports import RandomReports, ReportData, encode_reports, load_reports
 from .dcgan import cross_entropy, gradient_penalty
 from .diffaugment import augment
+from .drawing import draw
 from .finetune import freeze, start_from
 from .perceptual import PerceptualLoss, load_feature_network
-from .quality import Quality
+from .quality import Quality, held_back_quality
 from .radiograph import (
     build_networks,
     check,
     compare,
     draft_card,
-    draw,
     export_radiographs,
     find_text_encoder,
-    held_back_quality,
     sample_picture,
 )
 from .session import Report, Session, Validation, silent
@@ -58,6 +58,7 @@ class Run:
     discriminator: ReportDiscriminator
     perceptual: PerceptualLoss | None
     quality: Quality | None
+    consistency: Consistency | None
 
 
 def setup(config: ReportGANConfig, resume: bool = False, report: Report = silent) -> Run:
@@ -72,6 +73,7 @@ def setup(config: ReportGANConfig, resume: bool = False, report: Report = silent
     data = load_reports(config.data, config.size, lambda done, total: report("Reading pictures", done, total, {}))
     if data.skipped:
         warnings.warn(f"{len(data.skipped)} cases were left out; the first: {data.skipped[0]}", stacklevel=2)
+    consistency = find_consistency(config.consistency, data)
     if session.fabric.is_global_zero:
         session.folder.save_split(data.split())
 
@@ -95,9 +97,22 @@ def setup(config: ReportGANConfig, resume: bool = False, report: Report = silent
     session.restore()
     if perceptual is not None:
         perceptual.to(session.fabric.device)
-    quality = held_back_quality(config, data, "validation") if session.fabric.is_global_zero else None
+    quality = None
+    if session.fabric.is_global_zero:
+        quality = held_back_quality(config.quality, data.pictures, data.parts, "validation")
     return Run(
-        session, config, card, data, found.folder, features, samples, generator, discriminator, perceptual, quality
+        session,
+        config,
+        card,
+        data,
+        found.folder,
+        features,
+        samples,
+        generator,
+        discriminator,
+        perceptual,
+        quality,
+        consistency,
     )
 
 
@@ -152,8 +167,8 @@ def fit(run: Run, report: Report = silent, stop: Callable[[], bool] = lambda: Fa
 
 def export(run: Run, report: Report = silent) -> list[Path]:
     """The best weights as a package, measured on the test patients (on those that chose them where there are none)."""
-    session = run.session
-    return [export_radiographs(session, run.config, run.card, run.data, run.features, run.text_folder, report)]
+    facts = run.session, run.config, run.card, run.data, run.features, run.text_folder, run.consistency
+    return [export_radiographs(*facts, report)]
 
 
 def validate(run: Run) -> Validation:
@@ -162,7 +177,7 @@ def validate(run: Run) -> Validation:
     generator, discriminator = session.exportable("generator"), session.exportable("discriminator")
     part = "validation" if len(data.parts["validation"]) else "train"
     chosen = data.parts[part]
-    pictures = draw(generator, run.features[chosen], config.quality.count, config.seed)
+    pictures = draw(generator, config.quality.count, config.seed, run.features[chosen])
     scores = compare(discriminator, pictures, data, run.features, chosen)
     if run.quality is not None:
         scores |= run.quality.measure(pictures)

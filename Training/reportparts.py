@@ -78,8 +78,20 @@ def score_table(curves: Mapping[str, Curve], target: str | None, kept: int | Non
     )
 
 
-def card_table(scores: Sequence[ScoreCard]) -> str:
-    """The scores of a package's card, a row for each family, with the protocol below."""
+def card_tables(scores: Sequence[ScoreCard]) -> str:
+    """The scores of a package's card: families that share figures in one table, a row for each."""
+    tables: list[list[ScoreCard]] = []
+    for score in scores:
+        alike = [table for table in tables if any(score.metrics.keys() & other.metrics.keys() for other in table)]
+        if alike:
+            alike[0].append(score)
+        else:
+            tables.append([score])
+    return "".join(_card_table(table) for table in tables)
+
+
+def _card_table(scores: Sequence[ScoreCard]) -> str:
+    """A row for each family, with the protocol below."""
     names = list(dict.fromkeys(name for score in scores for name in score.metrics))
     head = "".join(f'<th class="next">{escape(name)}</th>' for name in names)
     rows = "".join(

@@ -9,9 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from MRITranslateLib.picture import to_bytes
+
 _TILE = 208
 _MOST_MAGNIFIED = 6
 _GAP, _FONT = 4, 12
+_CAPTIONED, _CAPTION = 160, 32
+"""Pixels of the height of a captioned picture, and of the two lines above it."""
 _READ_AT = 1100
 """Pixels to which a wide sheet is shrunk on a page; its letters are larger by so much."""
 _PAPER, _INK = (20, 22, 26), (214, 218, 224)
@@ -66,6 +70,32 @@ def save_sheet(samples: Samples | np.ndarray, file: Path, tile: int = _TILE) -> 
         info.add_text(_KEY, json.dumps(facts))
     picture.save(file, format="PNG", pnginfo=info)
     return np.asarray(picture.convert("RGB"))
+
+
+def captioned(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int, title: str = "") -> np.ndarray:
+    """Pictures under captions, as one plain picture.
+
+    Args:
+        pictures: (height, width) in [-1, 1], all of one shape.
+        captions: Of each, at most two lines.
+        columns: Pictures in a row.
+        title: Above all of them; may have several lines.
+
+    Returns:
+        float32 (rows, columns) in 0..1.
+    """
+    height, width = pictures[0].shape
+    width = round(_CAPTIONED * width / height)
+    head = (_CAPTION // 2) * len(title.splitlines()) + _GAP
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("L", (columns * (width + _GAP) - _GAP, head + rows * (_CAPTIONED + _CAPTION)), 255)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    pen.multiline_text((2, 2), title, fill=0, font=font, spacing=1)
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = place % columns * (width + _GAP), head + place // columns * (_CAPTIONED + _CAPTION)
+        pen.multiline_text((left + 2, top + 1), caption, fill=0, font=font, spacing=1)
+        sheet.paste(Image.fromarray(to_bytes(picture)).resize((width, _CAPTIONED)), (left, top + _CAPTION))
+    return np.asarray(sheet, dtype=np.float32) / 255
 
 
 def read_sheet(file: Path) -> Samples:

@@ -10,11 +10,14 @@ from safetensors.torch import load_file
 
 from MRITranslateLib.card import GenerationCard
 from MRITranslateLib.errors import InputError
+from MRITranslateLib.generate import generate
 from MRITranslateLib.package import load_package
 from Testing.MRITranslateLib.packages import tiny_package
 from Training import dcgan
 from Training.config.dcgan import DCGANConfig
 from Training.config.load import load_config
+from Training.drawing import draw
+from Training.quality import held_back_quality
 
 TINY = """
 package:
@@ -67,13 +70,13 @@ def figures(run: dcgan.Run, name: str) -> list[float]:
 
 def test_pictures_leave_noise_behind_and_the_export_makes_the_validated_ones(configure):
     run = dcgan.setup(configure("--epochs", "3", "--steps_per_epoch", "20", "--quality.choose_by", "fid"))
-    untrained = dcgan.generate(dcgan.exportable_generator(run.session, 1), 40, 1)
+    untrained = draw(dcgan.exportable_generator(run.session, 1), 40, 1)
     before = run.quality.measure(untrained)
     made = {}
 
     def remember(stage, done, total, scores):
         if stage == "Validated":
-            made[done] = dcgan.generate(dcgan.exportable_generator(run.session, 1), 40, 1), scores["fid"]
+            made[done] = draw(dcgan.exportable_generator(run.session, 1), 40, 1), scores["fid"]
 
     dcgan.fit(run, remember)
 
@@ -95,7 +98,7 @@ def test_pictures_leave_noise_behind_and_the_export_makes_the_validated_ones(con
     assert card.network.parameters["size"] == card.picture.size == 32
     assert card.training.steps == 60
     # Bit for bit what the trainer saw when it chose these weights.
-    assert np.array_equal(dcgan.generate(package.generator(), 40, 1), best)
+    assert np.array_equal(generate(package, count=40, seed=1, device="cpu").pictures, best)
     judge = package.discriminator()
     assert judge(torch.from_numpy(best[:3])[:, None]).shape == (3, 1)
     score = card.scores[0]
@@ -103,6 +106,12 @@ def test_pictures_leave_noise_behind_and_the_export_makes_the_validated_ones(con
     assert not set(score.subjects) & set(card.training.subjects + card.training.validation_subjects)
     assert "random convolutional network" in score.protocol
     assert score.metrics.keys() >= {"fid", "fid_floor", "kid", "kid_sd", "kid_floor", "diversity", "nearest_train"}
+    # What the card says was measured of the pictures that everybody gets for the next seed.
+    held_back = held_back_quality(run.config.quality, run.data.pictures, run.data.parts, "test")
+    measured = held_back.measure(generate(package, count=40, seed=2, device="cpu").pictures)
+    assert score.metrics == {key: round(value, 6) for key, value in measured.items()}
+    assert (run.session.folder.path / "neighbours.png").is_file()
+    assert not list(folder.rglob("*.png"))  # training pictures do not leave the run's folder
 
 
 def test_the_exported_discriminator_is_the_trained_one_to_float16(configure):

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from MRITranslateLib.errors import InputError
 from Testing.MRITranslateLib.packages import tiny_package
+from Training.neighbours import save_neighbours
 from Training.quality import (
     Quality,
     feature_network,
@@ -15,6 +16,8 @@ from Training.quality import (
     mean_pairwise_distance,
     nearest,
 )
+from Training.runfolder import RunFolder
+from Training.samples import read_sheet
 
 
 def gaussian(rng: np.random.Generator, mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
@@ -100,6 +103,30 @@ def test_worse_pictures_score_worse_and_copies_are_told():
     assert mirrored["copies"] == 1
     assert mirrored["nearest_train"] == pytest.approx(0, abs=1e-6)
     assert good["nearest_train"] > 0.5 * good["real_nearest_train"] > 0
+
+
+def test_the_figure_of_neighbours_shows_the_copies_first(tmp_path):
+    rng = np.random.default_rng(7)
+    train, real, made = heads(rng, 20), heads(rng, 9), heads(rng, 21)
+    made[13] = train[4, :, ::-1]
+    quality = Quality(feature_network(), train.astype(np.float16), real)
+    found = quality.neighbours(made)
+    assert found.distance.argmin() == 13
+    assert found.distance[13] == pytest.approx(0, abs=1e-3)
+    assert found.mirrored[13]
+    np.testing.assert_allclose(found.pictures[13], made[13], atol=1e-3)
+    assert found.held_back.min() > 0.05
+    turned = found.pictures[~found.mirrored][0]
+    assert (np.abs(train - turned).max((1, 2)) < 1e-3).sum() == 1
+
+    folder = RunFolder(tmp_path / "run", resume=False)
+    save_neighbours(folder, quality, made)
+    ((picture,),) = read_sheet(folder.path / "neighbours.png").tiles
+    bottom = picture.shape[0] - 6 * (160 + 32)  # 18 pairs in rows of three below the title
+    first = picture[bottom + 32 : bottom + 32 + 160, : 2 * 160, 0]
+    assert np.abs(first[:, :160] - first[:, 160:]).mean() < 0.02
+    last = picture[-160:, -2 * 160 :, 0]
+    assert np.abs(last[:, :160] - last[:, 160:]).mean() > 0.04
 
 
 def test_figures_are_the_same_every_time_and_say_what_they_are():

@@ -13,7 +13,7 @@ from Training.config.load import load_config
 from Training.config.pix2pix import Pix2PixConfig
 from Training.report import write_report
 from Training.runfolder import RunFolder
-from Training.samples import Samples, read_sheet
+from Training.samples import Samples, read_sheet, save_sheet
 
 HOSTILE = "<script>alert('x')</script>&\"p1"
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -160,6 +160,23 @@ def test_the_exported_package_is_shown_with_its_scores(run):
     assert "Tiny <i>" in parsed.seen
     assert parsed.tables[1] == [["", "psnr"], ["p<b>, 2", "21.23"]]
     assert "plain; mask" in parsed.seen
+    assert "Is a generated picture a copy?" not in parsed.seen
+
+
+def test_neighbours_are_shown_and_families_without_common_figures_have_tables_of_their_own(run):
+    scores = [
+        {"family": family, "subjects": ["p1"], "protocol": "plain", "metrics": metrics}
+        for family, metrics in (("a", {"fid": 1}), ("b", {"auroc": 0.5}), ("c", {"fid": 2, "kid": 3}))
+    ]
+    tiny_package(run.path / "export", scores=scores)
+    run.save_drawing("neighbours.png", lambda file: save_sheet(np.zeros((60, 80)), file))
+    parsed = page(run)
+    assert parsed.tables[1:3] == [
+        [["", "fid", "kid"], ["a, 1", "1", ""], ["c, 1", "2", "3"]],
+        [["", "auroc"], ["b, 1", "0.5"]],
+    ]
+    assert "Is a generated picture a copy?" in parsed.seen
+    assert sum(tag == "img" for tag, _ in parsed.tags) == 3  # samples, evolution, neighbours
 
 
 def test_waiting_for_data_is_pointed_at(run):

@@ -7,13 +7,14 @@ import yaml
 
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.package import load_package
+from MRITranslateLib.radiograph import radiograph
 from MRITranslateLib.text import load_text_encoder
 from Testing.MRITranslateLib.checkpoints import tiny_bert
 from Testing.MRITranslateLib.packages import tiny_package
 from Testing.Training.xrays import write_xrays
 from Training.config.load import load_config
 from Training.config.report_gan import ReportGANConfig
-from Training.radiograph import draw
+from Training.drawing import draw
 from Training.report_gan import export, fit, setup, validate
 
 
@@ -108,8 +109,10 @@ def test_the_generator_learns_and_the_export_draws_what_was_validated(config_fil
     encoder = load_text_encoder(package.text_folder())
     features = encoder.encode(run.data.texts("validation")).values
     assert np.array_equal(features, run.features[validation])
-    expected = draw(run.session.exportable("generator"), run.features[validation], 12, 1)
-    assert np.array_equal(draw(package.generator(), features, 12, 1), expected)
+    validated = draw(run.session.exportable("generator"), 12, 1, run.features[validation])
+    for number, text in enumerate(run.data.texts("validation")):
+        made = radiograph(text, package, seed=1, count=12, device="cpu").pictures
+        assert np.array_equal(made[number], validated[number])
     for name, network in (("weights", package.generator()), ("discriminator", package.discriminator())):
         best = run.session.folder.load_best()[name]
         assert all(value.equal(best[key]) for key, value in network.state_dict().items() if value.is_floating_point())
@@ -181,6 +184,30 @@ def test_every_loss_takes_part(config_file, tmp_path):
     assert (run.session.folder.path / "samples" / "epoch-0001.png").is_file()
 
 
+def test_a_run_that_was_trained_without_it_is_exported_with_its_consistency(config_file, tmp_path):
+    run = setup(load(config_file, "--epochs", "1"))
+    fit(run)
+    (folder,) = export(run)
+    (before,) = load_package(folder).card.scores
+    weights = load_package(folder).weights_sha256
+
+    classes = {"classes": ["cardiomegaly", "left opacity", "right opacity"]}
+    asked = ("--consistency.package", str(tiny_package(tmp_path / "classes", task="classification", **classes)))
+    again = setup(load(config_file, "--epochs", "1", *asked, "--consistency.pictures", "2"), resume=True)
+    assert export(again) == [folder]
+    package = load_package(folder)
+    kept, score = package.card.scores
+    assert kept == before
+    assert package.weights_sha256 == weights
+    assert score.family == "finding asked for, finding seen"
+    assert score.subjects == again.data.split()["test"]
+    assert 0 <= score.metrics["consistency auroc cardiomegaly"] <= 1
+    assert "2 pictures of seed 2" in score.protocol
+    assert "consistency" in (run.session.folder.path / "config.yaml").read_text()
+    assert (run.session.folder.path / "neighbours.png").is_file()
+    assert not list(folder.rglob("*.png"))  # training pictures do not leave the run's folder
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -192,6 +219,7 @@ def test_every_loss_takes_part(config_file, tmp_path):
         (["--text.encoder", "nowhere"], "There is no text encoder"),
         (["--data.reports", "nothing.csv"], r"nothing\.csv"),
         (["--data.validation", "0.05"], "too few"),
+        (["--consistency.package", "t1_to_t2"], "no classifier of chest X-rays"),
     ],
 )
 def test_runs_that_cannot_work_are_refused_before_training(config_file, arguments, says):

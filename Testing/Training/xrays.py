@@ -34,12 +34,14 @@ def write_xrays(folder: Path, count: int = 24) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "reports.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["file", "patient", "text", "kind", "licence"])
+        writer.writerow(["file", "patient", "text", "kind", "licence", "finding"])
         for number in range(count):
             side, size = SIDES[number % 3], SIZES[number % 2]
             name = f"x{number:02d}.png"
             Image.fromarray(draw(side, size, rng)).save(folder / name)
             kind = "note" if number % 4 else "caption"
             licence = "CC BY 4.0" if number % 4 else "CC BY-NC-SA 4.0"
-            writer.writerow([name, f"p{number // 2}", report(side, size, number), kind, licence])
+            found = [f"{side} opacity"] * (side != "no") + ["cardiomegaly"] * (size == "enlarged")
+            finding = ", ".join(found) or "No Finding"
+            writer.writerow([name, f"p{number // 2}", report(side, size, number), kind, licence, finding])
     return folder

@@ -60,6 +60,20 @@ class ReportLossConfig(Part):
     )
 
 
+class ConsistencyConfig(Part):
+    """Whether generated pictures show what held-back reports ask for, by a classifier of findings."""
+
+    package: str = Field(description="classification package of chest X-rays that looks for them: a name or a folder")
+    labels: list[str] = Field(
+        ["finding"], min_length=1, description="columns of the table of reports that name what their pictures show"
+    )
+    separator: str | None = Field(
+        ",", min_length=1, description="what separates several names in a cell; none takes columns with 1, 0 or nothing"
+    )
+    normal: str = Field("No Finding", description="name that stands for none of the others")
+    pictures: Positive = Field(8, description="pictures generated of each report")
+
+
 class ReportGANConfig(RunConfig):
     """A run that makes chest X-rays of reports: BERT, residual generator, matching-aware discriminator."""
 
@@ -89,6 +103,9 @@ class ReportGANConfig(RunConfig):
         default_factory=lambda: ReportLossConfig.model_validate({}), description="loss weights"
     )
     quality: QualityConfig = Field(default_factory=lambda: QualityConfig.model_validate({}), description="validation")
+    consistency: ConsistencyConfig | None = Field(
+        None, description="finding asked for against finding seen, measured of the exported package"
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Adam's peak learning rate")
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "linear", description="fall of the learning rate: a cosine to 1 %, linear to 0 over the second half, or none"

@@ -81,7 +81,7 @@ def _from_table(config: PictureConfig, index: Path) -> list[Entry]:
             raise InputError(f'"{index.name}" has no column "{column}"; it has {", ".join(columns)}.')
     entries: list[Entry] = []
     seen: dict[str, dict[str, bool] | None] = {}
-    names = {column: _names(config, rows, column) for column in config.labels} if config.separator else {}
+    names = names_of(rows, config.labels, config.separator, config.normal)
     for number, row in enumerate(rows, 2):
         if None in row.values() or not row["file"]:
             raise InputError(f'Row {number} of "{index.name}" has too few columns; correct the table.')
@@ -115,10 +115,16 @@ def _group(config: PictureConfig, name: str) -> str:
     return found.group(1) if found else name
 
 
-def _names(config: PictureConfig, rows: Sequence[Mapping[str, str]], column: str) -> set[str]:
-    """All classes that a column of names ever names."""
-    cells = [row[column] or "" for row in rows]
-    return {name.strip() for cell in cells for name in cell.split(config.separator)} - {"", config.normal}
+def names_of(
+    rows: Sequence[Mapping[str, str]], columns: Sequence[str], separator: str | None, normal: str
+) -> dict[str, set[str]]:
+    """All classes that each column of names ever names, for `findings_of`; nothing without a separator."""
+    if separator is None:
+        return {}
+    return {
+        column: {name.strip() for row in rows for name in (row[column] or "").split(separator)} - {"", normal}
+        for column in columns
+    }
 
 
 def findings_of(
@@ -140,7 +146,8 @@ def findings_of(
         found: dict[str, bool] = {}
         for column in columns:
             has = {name.strip() for name in row[column].split(separator)} - {""}
-            found |= {name: name in has for name in sorted(names[column])} if has else {}
+            for name in sorted(names[column]) if has else ():
+                found[name] = name in has or found.get(name, False)  # two columns may know the same class
         return found or None
     if len(columns) > 1:  # as in CheXpert: 1 yes, 0 no, empty or -1 unknown
         known = {"1": True, "1.0": True, "0": False, "0.0": False}

@@ -1,8 +1,8 @@
 """Which radiographs there are, and the report of each: from a table, from Open-i, or from text files beside them."""
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from MRITranslateLib.errors import InputError
@@ -24,6 +24,7 @@ class Case:
         group: The patient, or whatever must stay together.
         part: The part of the split that the table gives it to.
         licence: Of the picture, where the table says it.
+        cells: Its row in the table, by column; empty where there is no table.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     group: str
     part: str | None = None
     licence: str | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_cases(config: ReportDataConfig, skipped: list[str]) -> Iterator[Case]:
@@ -86,7 +88,7 @@ def _from_table(config: ReportDataConfig, root: Path, table: Path, skipped: list
             raise InputError(f'{where} says split "{part}"; use one of {", ".join(PARTS)}.')
         group = (row[config.group] if config.group else "") or row[config.file]
         licence = row[config.licence].strip() or None if config.licence else None
-        yield Case(row[config.file], root / row[config.file], text, group, part, licence)
+        yield Case(row[config.file], root / row[config.file], text, group, part, licence, row)
 
 
 def _from_open_i(config: ReportDataConfig, root: Path, folder: Path, skipped: list[str]) -> Iterator[Case]:

@@ -88,9 +88,13 @@ def read_places(file: Path, groups: Collection[str]) -> dict[str, str]:
     """The part of each of some groups (subjects, patients), from a file as of `read_split`.
 
     Raises:
-        InputError: As of `read_split`, or the file says nothing of a group.
+        InputError: As of `read_split`, or the file says nothing of a group, or puts one into two parts.
     """
-    named = {group: part for part, members in read_split(file).items() for group in members}
+    named: dict[str, str] = {}
+    for part, members in read_split(file).items():
+        for group in members:
+            if named.setdefault(group, part) != part:
+                raise InputError(f'"{file.name}" puts "{group}" into {named[group]} and {part}; choose one.')
     unnamed = sorted(set(groups) - set(named))
     if unnamed:
         raise InputError(f'"{file.name}" says nothing of "{unnamed[0]}"; add it to one of the parts.')
