@@ -102,7 +102,7 @@ def generate(
     return Generated(stacked(pictures, card.picture), pictures, realism, warnings, facts)
 
 
-def check_count(count: int, card: PictureCard, allow_many: bool) -> None:
+def check_many(count: int, allow_many: bool) -> None:
     """Refuse numbers of pictures that make no sense, or that nobody can have meant.
 
     Raises:
@@ -112,6 +112,15 @@ def check_count(count: int, card: PictureCard, allow_many: bool) -> None:
         raise InputError(f"{count} pictures are none; ask for at least 1.")
     if count > MOST and not allow_many:
         raise InputError(f"{count:,} pictures are very many; confirm that you want more than {MOST:,} (--yes).")
+
+
+def check_count(count: int, card: PictureCard, allow_many: bool) -> None:
+    """As `check_many`; and refuse what would not fit into memory at once.
+
+    Raises:
+        InputError: Says what to do.
+    """
+    check_many(count, allow_many)
     needed = 8 * count * card.size**2
     if needed > _MOST_BYTES:
         most = _MOST_BYTES // (8 * card.size**2)

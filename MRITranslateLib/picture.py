@@ -5,6 +5,7 @@ therefore brought to [-1, 1] by the picture itself.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,39 @@ def to_grey(array: np.ndarray) -> np.ndarray:
 def to_bytes(array: np.ndarray) -> np.ndarray:
     """Values in [-1, 1] (what lies beyond is cut off) as uint8, for a file or a screen."""
     return np.rint((np.clip(array, -1, 1).astype(np.float64) + 1) * 127.5).astype(np.uint8)
+
+
+def write_picture(pixels: np.ndarray, path: str | os.PathLike[str], facts: Mapping[str, str]) -> Path:
+    """Write a grey or coloured picture as PNG, under a temporary name first.
+
+    Args:
+        pixels: uint8 (rows, columns) or (rows, columns, 3).
+        path: Ends with .png.
+        facts: Go into the file as texts, such as who made it.
+
+    Raises:
+        InputError: The path has another ending, or cannot be written.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    file = Path(path)
+    if file.suffix.lower() != ".png":
+        raise InputError(f'"{file.name}" must end with .png; rename it.')
+    if not file.parent.is_dir():
+        raise InputError(f'The folder "{file.parent}" does not exist; create it or choose another output.')
+    texts = PngInfo()
+    for key, value in facts.items():
+        texts.add_itxt(key, value)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.writing")
+    try:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG", pnginfo=texts)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise InputError(f'"{file}" could not be written ({error.strerror}); choose another output.') from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
 
 
 def _grey(picture: "Image.Image") -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Radiology reports: plain text, and the XML files of Open-i (Indiana University, Demner-Fushman et al., JAMIA 2016).
+"""Radiology reports: plain text, tables of them, and the XML files of Open-i (Indiana University, Demner-Fushman et
+al., JAMIA 2016).
 
 A report is foreign data: sizes are bounded, and an XML file that brings a document type is refused, since that is where
 entities could expand without end or name other files.
 """
 
+import csv
 import os
 import re
 import xml.etree.ElementTree as ElementTree
@@ -16,7 +18,12 @@ from .errors import InputError
 EXTENSIONS = (".txt", ".xml")
 SECTIONS = ("FINDINGS", "IMPRESSION")
 """What of an Open-i report describes the picture, in the order in which it is read."""
+TABLE = ".csv"
+_COLUMNS = (("findings", "impression"), ("report",), ("text",))
+"""What of a table is the report: the first of these of which it has any, in any case of letters."""
+_NAMES = ("name", "id", "uid", "file")
 _MOST_BYTES = 4 << 20
+_MOST_TABLE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -45,21 +52,63 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     suffix = file.suffix.lower()
     if suffix not in EXTENSIONS:
         raise InputError(f'"{file.name}" is no report; give plain text ({EXTENSIONS[0]}) or Open-i ({EXTENSIONS[1]}).')
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise InputError(f'"{file.name}" is larger than {_MOST_BYTES >> 20} MiB, too large for one report.')
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f'The report "{file}" cannot be read ({error.strerror}); check the path.') from None
+    content = _content(file, _MOST_BYTES)
     report = _from_xml(file, content) if suffix == ".xml" else Report(file.stem, one_line(_decode(file, content)))
     if not report.text:
         raise InputError(f'The report "{file.name}" is empty; write what the picture shows.')
     return report
 
 
+def read_reports(path: str | os.PathLike[str]) -> list[Report]:
+    """The reports of a file: of a table (.csv) one a row, else the one of `read_report`.
+
+    A table has a column report, text, or findings and impression (of which one may be empty), and perhaps one that
+    names the row: name, id, uid or file. It is separated by commas, semicolons or tabs, and encoded as UTF-8.
+
+    Raises:
+        InputError: As of `read_report`, or the table has no such column, no rows, or a row without a report.
+    """
+    file = Path(path)
+    if file.suffix.lower() != TABLE:
+        return [read_report(file)]
+    lines = _decode(file, _content(file, _MOST_TABLE_BYTES)).splitlines()
+    header = lines[0] if lines else ""
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=header.count), strict=True)
+    reports = []
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or []]
+        reader.fieldnames = names
+        columns = next((found for wanted in _COLUMNS if (found := [name for name in wanted if name in names])), None)
+        if columns is None:
+            has = ", ".join(names) or "none"
+            raise InputError(f'"{file.name}" has no column report, text, findings or impression; it has {has}.')
+        naming = next((name for name in _NAMES if name in names), None)
+        for number, row in enumerate(reader, 2):
+            if None in row or None in row.values():
+                raise InputError(f'Row {number} of "{file.name}" has not {len(names)} cells as the header; correct it.')
+            text = one_line(*(row[column] for column in columns))
+            if not text:
+                raise InputError(f'Row {number} of "{file.name}" has no report; fill in {" or ".join(columns)}.')
+            reports.append(Report(row[naming] if naming else f"row{number}", text))
+    except csv.Error as error:
+        raise InputError(f'"{file.name}" is no valid CSV ({error}); save it again as CSV.') from None
+    if not reports:
+        raise InputError(f'"{file.name}" has no rows below its header; add the reports.')
+    return reports
+
+
 def one_line(*parts: str) -> str:
     """Texts joined, with single spaces only."""
     return " ".join(" ".join(parts).split())
+
+
+def _content(file: Path, most: int) -> bytes:
+    try:
+        if file.stat().st_size > most:
+            raise InputError(f'"{file.name}" is larger than {most >> 20} MiB, too large for reports.')
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f'The report "{file}" cannot be read ({error.strerror}); check the path.') from None
 
 
 def _decode(file: Path, content: bytes) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from . import checking, explaining, models
+from . import checking, explaining, generating, models
 from .shared import (
     INTERRUPTED,
     SETTINGS,
@@ -160,6 +160,8 @@ def translate(
 
 app.command()(checking.check)
 app.command()(explaining.explain)
+app.command()(generating.generate)
+app.command()(generating.xray)
 
 
 @app.command()
