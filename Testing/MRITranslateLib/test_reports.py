@@ -3,7 +3,7 @@
 import pytest
 
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.reports import read_report
+from MRITranslateLib.reports import read_report, read_reports
 
 OPEN_I = """<?xml version="1.0" encoding="utf-8"?>
 <eCitation>
@@ -91,3 +91,43 @@ def test_what_is_no_report_is_refused_by_name(write, content, name, says):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nobody\.txt"):
         read_report(tmp_path / "nobody.txt")
+
+
+@pytest.mark.parametrize(
+    ("table", "names", "texts"),
+    [
+        ("text\nThe lungs are clear.\n", ["row2"], ["The lungs are clear."]),
+        ("ID;Findings;Impression\na;Clear.;Normal.\nb;;Effusion.\n", ["a", "b"], ["Clear. Normal.", "Effusion."]),
+        ('file\treport\nx.png\t"Two\tparts"\n', ["x.png"], ["Two parts"]),
+        ("\ufeffname,text,findings\na,one,two\n", ["a"], ["two"]),
+    ],
+)
+def test_a_table_gives_a_report_a_row(write, table, names, texts):
+    reports = read_reports(write(table, "reports.csv"))
+    assert [report.name for report in reports] == names
+    assert [report.text for report in reports] == texts
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("", "no column"),
+        ("a,b\n1,2\n", "has a, b"),
+        ("text\n", "no rows"),
+        ("name,text\na,\n", "Row 2"),
+        ("name,text\na\n", "Row 2"),
+        ("name,text\na,b,c\n", "Row 2"),
+        ('text\n"unfinished\n', "no valid CSV"),
+        (b"text\n\xff\xfe\n", "UTF-8"),
+        (b"text\n\0\n", "UTF-8"),
+    ],
+)
+def test_tables_that_cannot_be_used(write, table, says):
+    with pytest.raises(InputError, match=says):
+        read_reports(write(table, "reports.csv"))
+
+
+def test_any_file_of_one_report_is_a_list_of_one(write):
+    assert [report.text for report in read_reports(write("The lungs are clear.", "r.txt"))] == ["The lungs are clear."]
+    with pytest.raises(InputError, match="is no report"):
+        read_reports(write("x", "r.docx"))
