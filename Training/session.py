@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 from torch.distributed.checkpoint.stateful import Stateful
 from torch.optim.swa_utils import AveragedModel
@@ -26,6 +26,7 @@ from MRITranslateLib.errors import InputError
 
 from .clock import Clock
 from .config.run import RunConfig
+from .machine import make_fabric
 from .report import write_report
 from .runfolder import RunFolder
 from .samples import Samples
@@ -71,6 +72,7 @@ class Session:
         resume: Go on from the folder's checkpoint; otherwise a folder that holds a run is refused.
 
     Attributes:
+        config: Of the run, with the precision that it computes in.
         fabric: Processes, device and arithmetic.
         folder: Where the run writes.
         step: Steps done.
@@ -81,10 +83,10 @@ class Session:
     """
 
     def __init__(self, config: RunConfig, resume: bool) -> None:
-        self.config, self._resume = config, resume
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.fabric = _make_fabric(config)
+        self.fabric, precision = make_fabric(config)
+        self.config, self._resume = config.model_copy(update={"precision": precision}), resume
         if "LT_CLI_USED" not in os.environ:  # `fabric run` has started the processes
             self.fabric.launch()
         if config.batch_size % self.fabric.world_size:
@@ -95,10 +97,16 @@ class Session:
         self.folder = RunFolder(config.output, resume)
         self.fabric.barrier()  # nobody writes before everybody has looked
         if self.fabric.is_global_zero:
-            self.folder.save_config(config)
+            self.folder.save_config(self.config)
+            if precision != config.precision:
+                warnings.warn(
+                    f"This CPU does not compute in bfloat16 itself: the run goes on in {precision} instead of "
+                    f"{config.precision}, which would take many times as long.",
+                    stacklevel=2,
+                )
         self.fabric.seed_everything(config.seed, verbose=False)
         # On a CPU half the bits favour the plain layout, above all where instances are normalised.
-        plain = self.fabric.device.type == "cpu" and config.precision != "32-true"
+        plain = self.fabric.device.type == "cpu" and precision != "32-true"
         self._layout = torch.contiguous_format if plain else torch.channels_last
         self.step, self.best = 0, -math.inf
         self._validations_since_best = 0
@@ -367,23 +375,6 @@ class Session:
                     "lower learning_rate and --resume from the last checkpoint."
                 )
         self._unchecked.clear()
-
-
-def _make_fabric(config: RunConfig) -> Fabric:
-    """Fabric on this machine, or on the processes that torchrun, `fabric run` or SLURM have started."""
-    devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
-    nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
-    try:
-        return Fabric(
-            accelerator=config.accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy="ddp" if devices * nodes > 1 else "auto",
-            precision=config.precision,
-        )
-    except (ValueError, RuntimeError, TypeError) as error:
-        first = " ".join(str(error).split())
-        raise InputError(f"This machine cannot train as accelerator, devices and precision say: {first}") from None
 
 
 def _learn(network: nn.Module) -> None:

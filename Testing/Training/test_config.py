@@ -28,6 +28,15 @@ def test_every_shipped_configuration_is_of_one_recipe_and_fits_a_package(file):
             assert sum(p.numel() for p in built.parameters()) * 2 < 16 * 2**20 or "for a GPU" in text
 
 
+def test_the_shipped_pair_of_generator_and_classifier_can_share_a_split():
+    dcgan, tumour = (
+        load_config(RECIPES[recipe].config, CONFIGS[0].parent / file).pictures
+        for recipe, file in (("dcgan", "brain_mri_dcgan.yaml"), ("classifier", "brain_tumour.yaml"))
+    )
+    for name in ("labels", "group", "validation", "test", "split_seed"):
+        assert getattr(dcgan, name) == getattr(tumour, name)
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_has_its_example_and_its_parts(recipe):
     assert (Path(Training.__file__).parent / "configs" / recipe.example).is_file()

@@ -149,6 +149,26 @@ def test_a_killed_run_resumes_bit_for_bit(configure, tmp_path, changes):
         assert all(first[key].equal(second[key]) for key in first)
 
 
+def test_a_lazy_penalty_comes_every_kth_step_k_times_as_heavy(configure, tmp_path, monkeypatch):
+    """A penalty that is 1 everywhere has no gradient: both runs train alike and their losses differ by it alone."""
+    monkeypatch.setattr(dcgan, "gradient_penalty", lambda *_: torch.tensor(1.0))
+    losses: dict[str, list[float]] = {}
+    for name, r1 in (("without", "0"), ("with", "5")):
+        output = ("--output", str(tmp_path / name))
+        run = dcgan.setup(configure("--epochs", "2", "--loss.r1", r1, "--loss.r1_every", "4", *output))
+        update, losses[name] = run.session.update, []
+
+        def remember(network, loss, name=name, update=update):
+            losses[name] += [float(loss)] if network == "discriminator" else []
+            update(network, loss)
+
+        monkeypatch.setattr(run.session, "update", remember)
+        dcgan.fit(run)
+    differences = np.subtract(losses["with"], losses["without"])
+    np.testing.assert_allclose(differences, [0.5 * 5 * 4, 0, 0, 0] * 2, atol=1e-5)
+    assert figures(run, "r1") == [1, 1]  # the mean over all steps is that of a penalty at every step
+
+
 def test_the_statistics_of_the_averaged_generator_are_those_of_its_own_activations(configure):
     run = dcgan.setup(configure("--epochs", "2", "--ema", "0.99"))
     dcgan.fit(run)

@@ -89,6 +89,84 @@ def test_findings_of_a_table_are_taken_apart(folder):
     assert fewer.names == files[:1] + files[2:]
 
 
+def test_an_empty_cell_leaves_the_names_of_its_own_column_unknown(folder):
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))[:6]
+    cells = [("A, B", "PA"), ("No Finding", ""), ("", "AP"), ("", ""), ("B", "AP"), (" ", " PA,")]
+    rows = [{"file": file, "finding": one, "view": other} for file, (one, other) in zip(files, cells, strict=True)]
+    config = PictureConfig(
+        index=table(folder / "index.csv", rows), labels=["finding", "view"], separator=",", size=16, split_seed=1
+    )
+    data = load_pictures(config)
+    assert data.classes == ["A", "AP", "B", "PA"]
+    unknown = np.nan
+    expected = [
+        [1, 0, 1, 1],
+        [0, unknown, 0, unknown],
+        [unknown, 1, unknown, 0],
+        [unknown] * 4,
+        [0, 1, 1, 0],
+        [unknown, 0, unknown, 1],
+    ]
+    np.testing.assert_array_equal(data.labels, expected)
+    # Classes of rows that were not taken are none.
+    fewer = load_pictures(config.model_copy(update={"only": {"view": ["AP"]}, "least_count": 2}))
+    assert fewer.classes == ["AP"]
+    np.testing.assert_array_equal(fewer.labels, [[1], [1]])
+
+
+def test_a_class_of_two_columns_is_there_when_either_names_it(folder):
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))[:4]
+    cells = [("A", "B"), ("B", "A"), ("B", ""), ("C", "B")]
+    rows = [{"file": file, "first": one, "second": other} for file, (one, other) in zip(files, cells, strict=True)]
+    config = PictureConfig(index=table(folder / "index.csv", rows), labels=["first", "second"], separator=",", size=16)
+    data = load_pictures(config)
+    assert data.classes == ["A", "B", "C"]
+    np.testing.assert_array_equal(data.labels, [[1, 1, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1]])
+
+
+def test_a_split_file_gives_every_group_its_part_and_the_table_has_precedence(folder, tmp_path):
+    config = PictureConfig(root=folder, size=16, group_pattern=r"/(p\d+)_")
+    split = tmp_path / "split.yaml"
+    split.write_text("train: [p0, p1, p2, stranger]\nvalidation: [p3]\ntest: [p4, p5]\n")
+    data = load_pictures(config.model_copy(update={"split_file": split}))
+    for part, groups in (("train", {"p0", "p1", "p2"}), ("validation", {"p3"}), ("test", {"p4", "p5"})):
+        assert {data.groups[index] for index in data.parts[part]} == groups
+    (tmp_path / "split.csv").write_text(
+        "subject,part\n" + "".join(f"p{n},{'val' if n else 'test'}\n" for n in range(6))
+    )
+    data = load_pictures(config.model_copy(update={"split_file": tmp_path / "split.csv"}))
+    assert {data.groups[index] for index in data.parts["test"]} == {"p0"}
+    assert len(data.parts["train"]) == 0
+
+    rows = [
+        {"file": name, "class": "x", "patient": group, "part": "train" if group == "p4" else ""}
+        for name, group in zip(data.names, data.groups, strict=True)
+    ]
+    named = {"index": table(folder / "index.csv", rows), "group": "patient", "split": "part", "split_file": split}
+    data = load_pictures(config.model_copy(update=named))
+    assert {data.groups[index] for index in data.parts["train"]} == {"p0", "p1", "p2", "p4"}
+    assert {data.groups[index] for index in data.parts["test"]} == {"p5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, r"split\.yaml\" does not exist"),
+        ("train: [p0, p1, p2, p3, p4]", 'says nothing of "p5"'),
+        ("train: [p0, p1, p2, p3, p4, p5]\ntest: [p3]", 'puts "p3" into train and test; choose one'),
+        ("train: [p0]\nrest: [p1]", "must hold the lists train, validation and test"),
+        ("train: [0, 1]", "put quotes around 0"),
+    ],
+)
+def test_mistakes_in_the_split_file(folder, tmp_path, text, says):
+    file = tmp_path / "split.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InputError, match=says) as error:
+        load_pictures(PictureConfig(root=folder, size=16, group_pattern=r"/(p\d+)_", split_file=file))
+    assert "\n" not in str(error.value)
+
+
 def test_a_column_for_each_finding(folder):
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))[:3]
     values = [("1", "0"), ("", "1.0"), ("-1", "")]

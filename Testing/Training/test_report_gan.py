@@ -15,6 +15,7 @@ from Testing.Training.xrays import write_xrays
 from Training.config.load import load_config
 from Training.config.report_gan import ReportGANConfig
 from Training.drawing import draw
+from Training.radiograph import build_networks
 from Training.report_gan import export, fit, setup, validate
 
 
@@ -182,6 +183,40 @@ def test_every_loss_takes_part(config_file, tmp_path):
     for name in ("l1", "perceptual", "generator match", "discriminator match", "kid", "share of waiting"):
         assert name in log
     assert (run.session.folder.path / "samples" / "epoch-0001.png").is_file()
+
+
+def test_a_lazy_penalty_comes_every_kth_step_k_times_as_heavy(config_file, tmp_path, monkeypatch):
+    """A penalty that is 1 everywhere has no gradient: both runs train alike and their losses differ by it alone."""
+    monkeypatch.setattr("Training.report_gan.gradient_penalty", lambda *_: torch.tensor(1.0))
+    losses: dict[str, list[float]] = {}
+    for name, r1 in (("without", "0"), ("with", "5")):
+        lazy = ("--loss.r1", r1, "--loss.r1_every", "3", "--steps_per_epoch", "6", "--epochs", "1")
+        run = setup(load(config_file, *lazy, "--output", str(tmp_path / name)))
+        update, losses[name] = run.session.update, []
+
+        def remember(network, loss, name=name, update=update):
+            losses[name] += [float(loss)] if network == "discriminator" else []
+            update(network, loss)
+
+        monkeypatch.setattr(run.session, "update", remember)
+        fit(run)
+    differences = np.subtract(losses["with"], losses["without"])
+    np.testing.assert_allclose(differences, [0.5 * 5 * 3, 0, 0] * 2, atol=1e-5)
+    assert ",loss,r1,1\n" in (tmp_path / "with" / "log.csv").read_text().replace("\r", "")
+
+
+def test_the_widest_maps_are_a_multiple_of_the_width(config_file):
+    parts = ("--size", "128", "--network.parameters.widest", "2", "--discriminator.parameters.widest", "16")
+    generator, discriminator = build_networks(load(config_file, *parts), 8)
+    maps = []
+    for network in (generator, discriminator):
+        for block in network.blocks:
+            block.register_forward_hook(lambda module, given, answer: maps.append(tuple(answer.shape[1:])))
+    discriminator(generator(torch.zeros(1, 4), torch.zeros(1, 8)), torch.zeros(1, 8))
+    assert maps[:5] == [(8, 8, 8), (8, 16, 16), (8, 32, 32), (8, 64, 64), (4, 128, 128)]
+    assert maps[5:] == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
+    with pytest.raises(InputError, match="widest must be at least 1"):
+        build_networks(load(config_file, "--network.parameters.widest", "0"), 8)
 
 
 def test_a_run_that_was_trained_without_it_is_exported_with_its_consistency(config_file, tmp_path):

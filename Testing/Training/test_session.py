@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from MRITranslateLib.errors import InputError
 from Training.config.run import RunConfig
 from Training.finetune import freeze
+from Training.machine import computes_bfloat16
 from Training.schedule import learning_rate
 from Training.session import Session, Validation
 
@@ -193,6 +195,40 @@ def test_a_run_that_goes_on_refuses_other_subjects(tmp_path):
 def test_a_machine_without_the_accelerator_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot train as accelerator"):
         session(tmp_path / "run", accelerator="abacus")
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(tmp_path, monkeypatch):
+    plain, expected = session(tmp_path / "plain")
+    fit(plain, expected)
+    monkeypatch.setattr("Training.machine.computes_bfloat16", lambda: False)
+    with pytest.warns(UserWarning, match="in 32-true instead of bf16-mixed") as told:
+        made, network = session(tmp_path / "run", precision="bf16-mixed")
+    assert len(told) == 1
+    assert made.config.precision == "32-true"
+    assert "precision: 32-true" in (tmp_path / "run" / "config.yaml").read_text()
+    assert made._layout == plain._layout == torch.channels_last
+    fit(made, network, stop=lambda: made.step == 12)
+    with pytest.warns(UserWarning, match="in 32-true instead of bf16-mixed"):
+        again, network = session(tmp_path / "run", True, precision="bf16-mixed")
+    fit(again, network)
+    for key, value in expected.state_dict().items():
+        assert value.equal(network.state_dict()[key])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_cpu_with_bfloat16_computes_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("Training.machine.computes_bfloat16", lambda: True)
+    made, network = session(tmp_path / "run", precision="bf16-mixed")
+    assert made.config.precision == "bf16-mixed"
+    assert made._layout == torch.contiguous_format
+    with made.autocast():
+        assert network(torch.rand(2, 3)).dtype == torch.bfloat16
+
+
+def test_where_torch_cannot_tell_the_configuration_stands(monkeypatch):
+    assert computes_bfloat16() in (True, False)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert computes_bfloat16()
 
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(config_file, tmp_path):

@@ -21,7 +21,9 @@ class RunConfig(Part):
     warm_up_steps: int = Field(100, ge=0, description="steps of linear warm-up")
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     ema: Fraction = Field(0.998, description="decay of the averaged weights that are validated and exported")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("bf16-mixed", description="arithmetic")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "bf16-mixed", description="arithmetic; on a CPU without bfloat16 of its own always 32-true"
+    )
     accelerator: str = Field("auto", description="auto, cpu, cuda or mps")
     devices: Positive = Field(1, description="processes on this machine; torchrun and fabric run set it themselves")
     threads: int = Field(0, ge=0, description="CPU threads of a process; 0 is torch's choice")
