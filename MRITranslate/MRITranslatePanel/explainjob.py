@@ -170,11 +170,12 @@ class ExplainJob:
         target: dict[str, Any] = {"kind": self.target}
         if self.target in (REALISM, ERROR) and self.referenceNode is not None:
             target["reference"] = writeNode(folder, self.referenceNode)
-        if self.target in (REALISM, MATCH) and self._report() is not None:
-            # Of the X-ray's own seed the model would make the same X-ray once more.
+        if self.target in (REALISM, MATCH):
             seed = results.seedOf(self.inputNode)
-            target["seed"] = 1 if seed is None else (seed + 1) % 2**32
-            target["report"], target["text_encoder"] = self._report(), self.textEncoder
+            if seed is not None:  # the model is to make others to compare with, not the same once more
+                target["seed"] = (seed + 1) % 2**32
+            if self._report() is not None:
+                target["report"], target["text_encoder"] = self._report(), self.textEncoder
         return target
 
     def _report(self) -> Optional[str]:

@@ -7,6 +7,7 @@ log and no text of a job (`repr`) holds any of it.
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from typing import Any, Optional
 
@@ -215,12 +216,10 @@ class WordsJob:
         if self.classifier is not None:
             if not self.className:
                 raise InputError(_("The class is missing; choose one of the classifier's classes."))
-            maker = self.inputNode and self.inputNode.GetAttribute(results.PREFIX + "Model")
-            if self.inputNode is not None and maker != self.model:
+            name = os.path.basename(os.path.normpath(self.model))  # a package's folder is named like its model
+            if self.inputNode is not None and self.inputNode.GetAttribute(results.PREFIX + "Model") != name:
                 raise InputError(
-                    _("No words made this X-ray, since {model} did not; ask for the match instead.").format(
-                        model=self.model
-                    )
+                    _("{model} did not make this X-ray of words; ask for the match instead.").format(model=name)
                 )
         _checkReport(self._report())
 

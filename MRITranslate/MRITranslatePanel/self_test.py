@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
@@ -31,7 +32,7 @@ class SelfTest:
         self.logic = self.logicClass()
 
     def runTest(self):
-        for name in ("test_translate", "test_explain", "test_check", "test_problems"):
+        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_problems"):
             self.setUp()
             self.delayDisplay(name)
             getattr(self, name)()
@@ -87,6 +88,29 @@ class SelfTest:
             assert np.isfinite(curve).all()
             assert np.ptp(curve) > 0
 
+    def test_generate(self):
+        """Of the models for it those that are installed."""
+        models = {model.name: model for model in catalog.list_models() if model.broken is None}
+        if "brain_mri" in models:
+            checkPictures(self.logic.generate("brain_mri", count=2), 2, "110852")
+        if "chest_xray" not in models:
+            return
+        report = "Right pleural effusion. Heart size normal."
+        xray = self.logic.radiograph(report, "chest_xray")
+        checkPictures(xray, 1, "113076")
+        assert xray.GetNodeReference(results.REPORT_ROLE).GetText() == report
+        heatMap, __ = self.logic.explain(xray, "chest_xray", "match")
+        assert np.abs(ijkToRAS(heatMap) - ijkToRAS(xray)).max() < 1e-6
+        assert 0 < slicer.util.arrayFromVolume(heatMap).max() <= 1
+        asked = [{}]
+        if "chest_findings" in models:
+            classes = json.loads(catalog.read_card_text(models["chest_findings"].folder))["classes"]
+            asked.append({"classifier": "chest_findings", "className": classes[0]})
+        for options in asked:
+            words = self.logic.explainWords(xray, "chest_xray", **options)
+            assert "".join(text for text, __ in words.parts) == report
+            assert words.table.GetNumberOfRows() == 6
+
     def test_problems(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
         constant = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.float32), name="Constant")
@@ -126,11 +150,27 @@ def checkSynthetic(scan, node, modality: str, quantity: str) -> None:
     checkPlace(scan, node)
     assert node.GetVoxelValueQuantity().GetCodeValue() == quantity
     assert not node.GetDisplayNode().GetAutoWindowLevel()
-    for key in ("Model", "Version", "WeightsSHA256", "SourceNodeID", "Parameters", "Date", "Notice"):
-        assert node.GetAttribute(results.PREFIX + key), key
+    checkProvenance(node, ("Model", "Version", "WeightsSHA256", "SourceNodeID", "Parameters", "Date", "Notice"))
     array = slicer.util.arrayFromVolume(node)
     assert np.isfinite(array).all()
     assert array.max() > array.min()
+
+
+def checkPictures(node, count: int, quantity: str) -> None:
+    """Name, units, provenance and content of pictures made from noise or from a report."""
+    assert "[synthetic" in node.GetName()
+    assert node.GetVoxelValueQuantity().GetCodeValue() == quantity
+    assert not node.GetDisplayNode().GetAutoWindowLevel()
+    checkProvenance(node, ("Model", "Version", "WeightsSHA256", "Parameters", "Date", "Notice"))
+    array = slicer.util.arrayFromVolume(node)
+    assert len(array) == count
+    assert 0 <= array.min() < array.max() <= 255
+    assert node.GetNodeReference(results.PREFIX + "verdict").GetNumberOfRows() == count
+
+
+def checkProvenance(node, keys) -> None:
+    for key in keys:
+        assert node.GetAttribute(results.PREFIX + key), key
 
 
 def checkTable(levels, table) -> None:
