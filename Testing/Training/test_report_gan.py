@@ -195,7 +195,7 @@ def test_a_lazy_penalty_comes_every_kth_step_k_times_as_heavy(config_file, tmp_p
         update, losses[name] = run.session.update, []
 
         def remember(network, loss, name=name, update=update):
-            losses[name] += [float(loss)] if network == "discriminator" else []
+            losses[name] += [float(loss.detach())] if network == "discriminator" else []
             update(network, loss)
 
         monkeypatch.setattr(run.session, "update", remember)
