@@ -10,7 +10,7 @@ from MRITranslateLib.package import Package, load_package
 
 
 def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module | None = None) -> Package | None:
-    """Give networks the weights of a package.
+    """Give networks the weights of a package: the same networks, or such of half the size where they can be grown.
 
     Args:
         init: Name or folder of the package; None leaves the networks as they are.
@@ -29,14 +29,22 @@ def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module |
     package = load_package(str(init))
     try:
         main = package.classifier() if package.card.task == "classification" else package.generator()
-        weights.load_state_dict(main.state_dict())
+        _take(weights, main)
         if discriminator is not None and package.has_discriminator:
-            discriminator.load_state_dict(package.discriminator().state_dict())
+            _take(discriminator, package.discriminator())
     except RuntimeError:
         raise InputError(
             f'The networks of "{init}" differ from this configuration; use the same network and discriminator.'
         ) from None
     return package
+
+
+def _take(network: nn.Module, theirs: nn.Module) -> None:
+    smaller = type(theirs) is type(network) and getattr(network, "size", 0) == 2 * getattr(theirs, "size", 0) > 0
+    if smaller and hasattr(network, "grow_from"):
+        network.grow_from(theirs)  # type: ignore[operator]
+    else:
+        network.load_state_dict(theirs.state_dict())
 
 
 def freeze(network: nn.Module, patterns: list[str]) -> None:

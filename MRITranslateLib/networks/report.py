@@ -7,6 +7,7 @@ long. The discriminator gives two logits: is the picture real, and does it show 
 projection of the picture's features onto the report's, trained matching-aware (Reed et al., ICML 2016).
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from math import gcd
 
@@ -21,34 +22,42 @@ _SMALLEST = 4
 _EXPLAINED = 16
 """Rows and columns of the maps that Grad-CAM looks at."""
 _GROUPS = 8
+_SHRINKAGE = 0.1
 
 
 class TextCondition(nn.Module):
-    """A report's features, standardised by those of the training reports, as a short vector: (N, features) to
-    (N, width).
+    """A report's features, whitened by those of the training reports, as a short vector: (N, features) to (N, width).
 
-    The features of a language model hardly differ between reports against what they have in common, so that is taken
-    out; then every report's vector is brought to one length, so that an unusual report is no stronger a condition than
-    another. The mean and the deviation are part of the state, so that a stored network needs nothing else.
+    The features of a language model hardly differ between reports against what they have in common, and where they
+    differ it is mostly in whose style they are written. So the mean is taken out, and every direction in which the
+    training reports differ counts the same, whatever its variance; then every report's vector is brought to one length,
+    so that an unusual report is no stronger a condition than another. Mean and whitening are part of the state, so that
+    a stored network needs nothing else.
     """
 
     mean: torch.Tensor
-    deviation: torch.Tensor
+    whitening: torch.Tensor
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("whitening", torch.eye(features))
         self.project = nn.Sequential(nn.Linear(features, width), leaky_relu())
 
     def standardise(self, features: torch.Tensor) -> None:
-        """Take mean and deviation from the features of the training reports (n, features)."""
+        """Take mean and whitening from the features of the training reports (n, features).
+
+        Directions with less than a tenth of the mean variance, which may be no more than chance, are not blown up.
+        """
+        centred = (features - features.mean(0)).double()
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(features))
+        scales = (variances.clamp_min(0) + _SHRINKAGE * variances.mean() + 1e-6).rsqrt()
         self.mean.copy_(features.mean(0))
-        self.deviation.copy_(features.std(0, correction=0).clamp_min(1e-3))
+        self.whitening.copy_((directions * scales) @ directions.T)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        standard = (features - self.mean) / self.deviation
-        return self.project(standard * (standard.square().mean(1, keepdim=True) + 1e-6).rsqrt())
+        white = (features - self.mean) @ self.whitening
+        return self.project(white * (white.square().mean(1, keepdim=True) + 1e-6).rsqrt())
 
 
 class ReportGenerator(nn.Module):
@@ -77,7 +86,7 @@ class ReportGenerator(nn.Module):
         widest: int = 8,
     ) -> None:
         super().__init__()
-        self.latent = latent
+        self.latent, self.size = latent, size
         self.text = TextCondition(features, text_width)
         channels = _channels(size, width, widest)[::-1]
         condition = latent + text_width
@@ -94,6 +103,16 @@ class ReportGenerator(nn.Module):
         for block in self.blocks:
             y = block(y, condition)
         return self.head(self.norm(y, condition))
+
+    def grow_from(self, smaller: "ReportGenerator") -> None:
+        """Take over a generator of half the size (progressive growing, Karras et al., ICLR 2018): all of it but what
+        makes the last maps a picture. The last block keeps its fresh weights.
+
+        Raises:
+            RuntimeError: It is of another size, or has other channels: `width` and `widest` must be such that all maps
+                that both have are equally wide.
+        """
+        _take_over(self, smaller, lambda name: None if name.startswith(("norm.", "head.")) else name)
 
 
 class ReportDiscriminator(nn.Module):
@@ -123,6 +142,7 @@ class ReportDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         channels = _channels(size, width, widest)[:-1]
+        self.size = size
         self.text = TextCondition(features, text_width)
         self.stem = nn.Conv2d(1, channels[0], 4, stride=2, padding=1)
         self.blocks = nn.ModuleList(_DownBlock(before, after) for before, after in pairwise(channels))
@@ -151,6 +171,29 @@ class ReportDiscriminator(nn.Module):
             maps.append(block(maps[-1]))
         maps[-1] = self.last(maps[-1])
         return maps
+
+    def grow_from(self, smaller: "ReportDiscriminator") -> None:
+        """Take over a discriminator of half the size, as `ReportGenerator.grow_from`: all of it but the stem, with its
+        blocks after a fresh one."""
+
+        def new_name(name: str) -> str | None:
+            part, _, rest = name.partition(".")
+            if part == "blocks":
+                number, _, rest = rest.partition(".")
+                return f"blocks.{int(number) + 1}.{rest}"
+            return None if part == "stem" else name
+
+        _take_over(self, smaller, new_name)
+
+
+def _take_over(larger: nn.Module, smaller: nn.Module, new_name: Callable[[str], str | None]) -> None:
+    """Weights of one network into another, under names of their own; what has no name there is left out."""
+    if larger.size != 2 * smaller.size:  # type: ignore[operator]
+        raise RuntimeError("only a network of half the size can be grown from")
+    named = {name: values for key, values in smaller.state_dict().items() if (name := new_name(key)) is not None}
+    found = larger.load_state_dict(named, strict=False)
+    if found.unexpected_keys:
+        raise RuntimeError("the networks are of other kinds")
 
 
 class _ConditionalNorm(nn.Module):

@@ -59,12 +59,12 @@ def test_a_picture_does_not_depend_on_its_batch(generator, discriminator):
 
 
 def test_features_are_standardised_by_those_of_the_training_reports(generator):
-    features = 100 + torch.randn(50, 5) * torch.tensor([1e-2, 1.0, 10.0, 0.0, 3.0])
+    features = 100 + torch.randn(50, 5) * torch.tensor([1.0, 1.2, 0.8, 0.0, 1.1])
     generator.text.standardise(features)
-    standard = (features - generator.text.mean) / generator.text.deviation
-    torch.testing.assert_close(standard.mean(0), torch.zeros(5), atol=1e-3, rtol=0)
-    torch.testing.assert_close(standard.std(0, correction=0), torch.tensor([1.0, 1, 1, 0, 1]), atol=2e-3, rtol=0)
-    assert {"text.mean", "text.deviation"} <= generator.state_dict().keys()
+    white = (features - generator.text.mean) @ generator.text.whitening
+    torch.testing.assert_close(white.mean(0), torch.zeros(5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.std(0), torch.tensor([0.95, 0.95, 0.95, 0, 0.95]), atol=0.1, rtol=0)
+    assert {"text.mean", "text.whitening"} <= generator.state_dict().keys()
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 256])
@@ -101,3 +101,51 @@ def test_spectral_normalisation_bounds_every_layer_of_the_discriminator(discrimi
 def test_impossible_sizes_are_refused(name, wrong):
     with pytest.raises(PackageError, match="cannot be built"):
         networks.build(name, wrong)
+
+
+def test_reports_are_whitened_so_that_no_style_of_writing_outweighs_the_rest():
+    """Two groups of reports far from each other: half of all their variance lies between the groups."""
+    torch.manual_seed(3)
+    features = torch.randn(400, 5) * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.02])
+    features[:200] += torch.tensor([20.0, 0, 0, 0, 0])
+    condition = networks.build("report_generator", GENERATOR).text
+    condition.standardise(features)
+    white = (features - condition.mean) @ condition.whitening
+    spread = white.std(0)
+    assert spread[:4].min() > 0.75
+    assert spread[0] < 1.4 * spread[1:4].min()
+    assert spread[4] < 0.1  # what hardly varies is not blown up
+    assert (white.T @ white / 400)[0, 1:].abs().max() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_a_network_grows_from_one_of_half_the_size(kind):
+    parameters = GENERATOR if kind == "generator" else DISCRIMINATOR
+    name = f"report_{kind}"
+    small = networks.build(name, parameters | {"size": 32, "width": 4, "widest": 4})
+    large = networks.build(name, parameters | {"size": 64, "width": 2, "widest": 8})
+    fresh = {key: value.clone() for key, value in large.state_dict().items()}
+    large.grow_from(small)
+    state, theirs = large.state_dict(), small.state_dict()
+    kept = {key for key in state if state[key].equal(fresh[key]) and not (fresh[key] == 0).all()}
+    if kind == "generator":
+        assert state["blocks.0.convolutions.0.weight"].equal(theirs["blocks.0.convolutions.0.weight"])
+        assert {key.split(".")[0] for key in kept} <= {"blocks", "norm", "head", "text"}
+        assert any(key.startswith("blocks.3.") for key in kept)
+    else:
+        assert state["blocks.1.skip.1.weight"].equal(theirs["blocks.0.skip.1.weight"])
+        assert state["realism.weight"].equal(theirs["realism.weight"])
+        assert any(key.startswith("blocks.0.") for key in kept)
+        assert "stem.weight" in kept
+    for wrong in ({"size": 64, "width": 4, "widest": 4}, {"size": 32, "width": 8, "widest": 4}):
+        with pytest.raises(RuntimeError):
+            large.grow_from(networks.build(name, parameters | wrong))
+
+
+def test_widest_bounds_the_channels_of_the_coarse_end():
+    parameters = {"width": 2, "size": 64}
+    for widest, expected in ((1, 2), (4, 8), (16, 32)):
+        generator = networks.build("report_generator", GENERATOR | parameters | {"widest": widest})
+        assert generator.start.out_features == expected * 16
+    with pytest.raises(PackageError, match="widest"):
+        networks.build("report_generator", GENERATOR | {"widest": 0})

@@ -123,6 +123,16 @@ def test_the_generator_learns_and_the_export_draws_what_was_validated(config_fil
     assert tuned.card.text.source == card.text.source
     assert tuned.generator.state_dict()["head.1.weight"].equal(package.generator().state_dict()["head.1.weight"])
 
+    # And so does a run at twice the size, as far as there are such layers.
+    parameters = "{latent: 4, width: 2, widest: 16, text_width: 8}", "{width: 2, widest: 16, text_width: 8}"
+    options = ["--size", "64", "--network.parameters", parameters[0], "--discriminator.parameters", parameters[1]]
+    grown = setup(load(config_file, *options, "--init", str(folder), "--output", str(folder.parent / "grown")))
+    for name in ("blocks.0.skip.weight", "text.whitening"):
+        assert grown.generator.state_dict()[name].equal(package.generator().state_dict()[name])
+    options[3] = parameters[0].replace("width: 2", "width: 4", 1)
+    with pytest.raises(InputError, match="differ from this configuration"):
+        setup(load(config_file, *options, "--init", str(folder), "--output", str(folder.parent / "wrong")))
+
 
 def test_a_killed_run_resumes_bit_for_bit_and_keeps_its_language_model(config_file, tmp_path):
     whole = setup(load(config_file, "--output", str(tmp_path / "whole")))
