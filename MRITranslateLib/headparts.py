@@ -20,7 +20,7 @@ inside, with ventricles and tumours."""
 
 _SIZE = 128
 """Rows and columns of the pictures that the lengths in pixels were chosen for; others are scaled."""
-_AIR = 0.5
+_AIR = 0.35
 """Part of Otsu's threshold from which on a pixel is no air: brain is darker than what fat makes of that threshold."""
 _RAYS, _STEPS = 180, 96
 _MIDDLE, _OUTERMOST = 0.3, 0.97
@@ -175,15 +175,15 @@ def _closed_path(cost: np.ndarray) -> np.ndarray:
     """
     rays, steps = cost.shape
     bends = np.arange(-_BEND, _BEND + 1)
-    total = cost[0]
-    came = []
+    total = np.pad(cost[0], _BEND, constant_values=np.inf)
+    neighbours = sliding_window_view(total, len(bends))  # follows what is written to `total`
+    every, came = np.arange(steps), []
     for ray in range(1, 2 * rays):
-        padded = np.pad(total, _BEND, constant_values=np.inf)
-        ways = sliding_window_view(padded, len(bends)) + _COST_BEND * bends**2
+        ways = neighbours + _COST_BEND * bends**2
         best = ways.argmin(axis=1)
-        came.append(np.arange(steps) + bends[best])
-        total = ways[np.arange(steps), best] + cost[ray % rays]
-    path = [int(total.argmin())]
+        came.append(every + bends[best])
+        total[_BEND:-_BEND] = ways[every, best] + cost[ray % rays]
+    path = [int(total[_BEND:-_BEND].argmin())]
     for origin in reversed(came):
         path.append(int(origin[path[-1]]))
     middle = np.array(path[::-1])[rays // 2 : rays // 2 + rays]
