@@ -27,6 +27,8 @@ _HOME = {
     "explain": "explain",
     "Explanation": "explain",
     "Beside": "explain",
+    "explain_generator": "selfexplain",
+    "SelfExplanation": "selfexplain",
     "Region": "targets",
     "Voxel": "targets",
     "Error": "targets",
@@ -106,6 +108,8 @@ if TYPE_CHECKING:
     from .phantom import phantom as phantom
     from .radiograph import Radiograph as Radiograph
     from .radiograph import radiograph as radiograph
+    from .selfexplain import SelfExplanation as SelfExplanation
+    from .selfexplain import explain_generator as explain_generator
     from .targets import ClassScore as ClassScore
     from .targets import Error as Error
     from .targets import Match as Match
