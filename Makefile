@@ -14,7 +14,7 @@ help:
 	@echo "make lint        the same without the tests"
 	@echo "make bench       time and memory of a translation beside the bare network"
 	@echo "make screenshot  docs/images/panel.png, the panel in the test host"
-	@echo "make figures     the pictures of docs/explaining.md"
+	@echo "make figures     the pictures of docs/explaining.md and docs/generating.md"
 	@echo "make clean       remove .venv and everything the commands wrote"
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13)."
 

@@ -1,4 +1,5 @@
-"""`python -m Testing.figures`: the pictures of docs/explaining.md, made by the program from a digital head."""
+"""`python -m Testing.figures`: the pictures of docs/explaining.md and docs/generating.md, made by the program from a
+digital head and from its own models."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from MRITranslateLib.figure import WARNING, axial, bounds, draw_heat
 from MRITranslateLib.levels import Segments
 from MRITranslateLib.volume import like
 
+from . import generated_figures
+
 OUTPUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 
@@ -30,6 +33,7 @@ def main() -> None:
     explain_figure(head.t1, asked, OUTPUT / "explain_realism.png")
     _methods(head, package, region, OUTPUT / "explain_methods.png")
     _uncertainty(head, package, OUTPUT / "uncertainty.png")
+    generated_figures.draw(OUTPUT)
 
 
 def _anatomy(head: Any, region: sitk.Image) -> Segments:
