@@ -8,7 +8,7 @@ adds up to the difference of the two scores. A word counts as the sum of its pie
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
@@ -20,6 +20,7 @@ from .errors import Cancelled, InputError
 from .inference import Cancel, Progress, pick_device, tell
 from .package import Package
 from .pictures import PictureStack
+from .provenance import provenance
 from .reading import find_text_encoder
 from .sampling import draw_noise, resize_pictures
 from .text import Tokens
@@ -56,13 +57,15 @@ class Words:
         score: Of the report.
         without: Of the report with all words masked.
         warnings: Sentences for people.
+        provenance: Model, hash of its weights, what was asked, device, software, date, notice.
     """
 
     parts: list[Word]
     asked: str
     score: float
     without: float
-    warnings: list[str]
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, str] = field(default_factory=dict)
 
     def strongest(self, count: int = 5) -> list[Word]:
         """The words with the largest effect either way, the largest first."""
@@ -155,7 +158,10 @@ def explain_words(
     with torch.inference_mode():
         ends = [float(score(encoder.pool(encoder.contextual(end)))) for end in (whole, masked)]
     warning = encoder.warning([tokens.truncated])
-    return Words(_parts(tokens, effects), asked, ends[0], ends[1], [] if warning is None else [warning])
+    facts = {**provenance(package, place), "asked": asked, "method": "integrated gradients", "seed": str(seed)}
+    if classifier is not None:
+        facts |= {"classifier": classifier.card.name, "classifier_sha256": classifier.weights_sha256}
+    return Words(_parts(tokens, effects), asked, ends[0], ends[1], [] if warning is None else [warning], facts)
 
 
 def _score(

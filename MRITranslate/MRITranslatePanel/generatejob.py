@@ -248,7 +248,7 @@ class WordsJob:
         table = additions.add(tables.fill(slicer.vtkMRMLTableNode(), tables.words(result["parts"])), name)
         parameters = dataclasses.asdict(dataclasses.replace(self, inputNode=None, report=None, seed=self._seed()))
         del parameters["inputNode"], parameters["report"]
-        results.setProvenance(table, results.WORDS, self.inputNode, {}, parameters)
+        results.setProvenance(table, results.WORDS, self.inputNode, result["provenance"], parameters)
         folderName = _("{name} [MRITranslate {about}]").format(name=of, about=_("{model}, words").format(model=about))
         additions.folderBeside(table if self.inputNode is None else self.inputNode, folderName, [table])
         parts = [(part["text"], part["score"]) for part in result["parts"]]

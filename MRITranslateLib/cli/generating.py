@@ -1,7 +1,9 @@
 """`mritranslate generate`, pictures from noise, and `mritranslate xray`, chest X-rays from reports."""
 
+import math
 import re
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -272,7 +274,16 @@ def _explain_generator(
     for warning in found.warnings:
         say(f"Warning: {warning}")
     sides = {"generated": found.generated, "real": found.real}
-    return {name: dict(side.shares) for name, side in sides.items() if side is not None}
+    return {
+        name: {part: _finite(asdict(share)) for part, share in side.shares.items()}
+        for name, side in sides.items()
+        if side is not None
+    }
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN, which the shares are where no picture has any heat."""
+    return {key: round(value, 4) if math.isfinite(value) else None for key, value in values.items()}
 
 
 def _real_images(path: Path, package: "Package") -> Any:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..package import Package
     from ..radiograph import Radiograph
     from ..targets import Target
+    from ..words import Words
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
@@ -201,14 +202,9 @@ class Jobs:
             progress=progress,
             cancel=cancel,
         )
-        return {
-            "parts": [{"text": part.text, "score": part.score} for part in found.parts],
-            "html": found.html(),
-            "asked": found.asked,
-            "score": found.score,
-            "without": found.without,
-            "warnings": list(found.warnings),
-        }
+        parts = [{"text": part.text, "score": part.score} for part in found.parts]
+        scores = {"asked": found.asked, "score": found.score, "without": found.without}
+        return _told(found, parts=parts, html=found.html(), **scores)
 
     def _evaluate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         from ..evaluate import evaluate
@@ -308,7 +304,7 @@ class Jobs:
         return None if image is None else send_image(self.folder, image)
 
 
-def _told(made: Generated | Radiograph, **fields: Any) -> dict[str, Any]:
+def _told(made: Generated | Radiograph | Words, **fields: Any) -> dict[str, Any]:
     return fields | {"warnings": list(made.warnings), "provenance": dict(made.provenance)}
 
 

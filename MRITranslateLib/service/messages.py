@@ -233,7 +233,7 @@ RESULTS: dict[str, Record] = {
             "asked": Text(),
             "score": Number(),
             "without": Number(),
-            "warnings": _TEXTS,
+            **_TOLD,
         }
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.

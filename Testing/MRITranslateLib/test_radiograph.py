@@ -130,6 +130,9 @@ def test_words_add_up_to_the_difference_and_give_the_report_back(xrays, findings
     difference = found.score - found.without
     assert sum(part.score for part in found.parts) == pytest.approx(difference, abs=0.02 * max(1, abs(difference)))
     assert any(part.score for part in found.parts)
+    assert found.provenance["model"] == "tiny_report"
+    assert found.provenance.get("classifier") == (None if kind == "match" else "tiny_classes")
+    assert not any("lobe" in value for value in found.provenance.values())
     assert max(abs(shade) for shade in found.shades()) == 1.0
     assert abs(found.strongest(1)[0].score) == max(abs(part.score) for part in found.parts if part.text.strip(" .,"))
 

@@ -77,7 +77,8 @@ def test_generate_on_the_way_and_explained(run: Run, noise: list[object], result
     assert ended.code == 0, ended.err
     with Image.open(figure) as picture:
         assert picture.width > 500
-    assert sum(ended.json["explained"]["generated"].values()) == pytest.approx(1.0, abs=1e-3)
+    shares = ended.json["explained"]["generated"].values()
+    assert sum(share["area"] for share in shares) == pytest.approx(1.0, abs=1e-3)
     assert "real" not in ended.json["explained"]
 
 
