@@ -158,7 +158,7 @@ def validate(run: Run) -> Validation:
     generator = exportable_generator(session, config.seed)
     pictures = draw(generator, config.quality.count, config.seed)
     scores = run.quality.measure(pictures) if run.quality is not None else {}
-    better = -scores[config.quality.choose_by] if scores else float("inf")
+    better = config.quality.better(scores)
     weights = {
         "weights": generator.state_dict(),
         "discriminator": session.exportable("discriminator").state_dict(),

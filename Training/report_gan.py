@@ -181,7 +181,7 @@ def validate(run: Run) -> Validation:
     scores = compare(discriminator, pictures, data, run.features, chosen)
     if run.quality is not None:
         scores |= run.quality.measure(pictures)
-    better = -scores[config.quality.choose_by] if run.quality is not None else float("inf")
+    better = config.quality.better(scores)
     weights = {"weights": generator.state_dict(), "discriminator": discriminator.state_dict()}
     return Validation(scores, better, weights, sample_picture(generator, data, run.features, chosen, config.seed))
 

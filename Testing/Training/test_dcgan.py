@@ -216,6 +216,13 @@ def test_fine_tuning_starts_from_a_package(configure, tmp_path):
         dcgan.setup(configure("--init", str(package), "--network.parameters.width", "4"))
 
 
+@pytest.mark.parametrize(("choose_by", "better"), [("kid", -0.5), ("fid", -2.0), ("last", float("inf"))])
+def test_the_weights_are_chosen_by_a_figure_or_are_the_last(configure, choose_by, better):
+    quality = configure("--quality.choose_by", choose_by).quality
+    assert quality.better({"kid": 0.5, "fid": 2.0}) == better
+    assert quality.better({}) == float("inf")
+
+
 def test_without_pictures_held_back_the_last_weights_are_exported_without_scores(configure):
     run = dcgan.setup(configure("--pictures.validation", "0", "--pictures.test", "0", "--epochs", "1"))
     dcgan.fit(run)

@@ -1,5 +1,6 @@
 """What the DCGAN recipe may be told."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -57,7 +58,15 @@ class QualityConfig(Part):
         None, description="classification package that gives the features; none takes a network of random weights"
     )
     count: int = Field(200, ge=8, le=50_000, description="pictures generated to be measured")
-    choose_by: Literal["kid", "fid"] = Field("kid", description="the figure whose lowest value chooses the weights")
+    choose_by: Literal["kid", "fid", "last"] = Field(
+        "kid",
+        description="the figure whose lowest value chooses the weights; last takes the last ones, for where so few "
+        "pictures are held back that a figure would choose by chance",
+    )
+
+    def better(self, scores: Mapping[str, float]) -> float:
+        """By what a validation with these figures surpasses others; infinite where the last one counts."""
+        return -scores[self.choose_by] if self.choose_by in scores else float("inf")
 
 
 class DCGANConfig(RunConfig):
