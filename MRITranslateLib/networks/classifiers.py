@@ -7,7 +7,6 @@ their logits. The logits have no activation: softmax or sigmoid is the business 
 from itertools import pairwise
 
 import torch
-from monai.networks.nets import DenseNet
 from torch import nn
 
 from .layers import initialise
@@ -61,6 +60,8 @@ class DenseNet121(_Classifier):
         super().__init__()
         if sum(blocks) > _MOST_BLOCKS:
             raise ValueError(f"blocks has more than {_MOST_BLOCKS} layers")
+        from monai.networks.nets import DenseNet  # here, since it takes longer than all other imports together
+
         # MONAI's own activations work in place, which Grad-CAM's hooks do not survive.
         whole = DenseNet(2, in_channels, classes, width, growth, list(blocks), act=("relu", {"inplace": False}))
         self.body = whole.features

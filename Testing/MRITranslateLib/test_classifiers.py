@@ -1,5 +1,8 @@
 """The classifiers: shapes, published size, features that the logits are made of, maps for Grad-CAM."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -89,3 +92,14 @@ def test_group_normalisation_does_not_look_at_the_batch():
 def test_absurd_parameters_are_refused(name, parameters, says):
     with pytest.raises(PackageError, match=says):
         networks.build(name, parameters)
+
+
+def test_monai_is_imported_by_the_one_network_that_needs_it():
+    """It takes most of a command's start otherwise."""
+    code = (
+        "import sys; from MRITranslateLib.networks import build; import MRITranslateLib.radiograph, "
+        "MRITranslateLib.generate, MRITranslateLib.translate; build('dcgan_generator', {'size': 16}); "
+        "assert 'monai' not in sys.modules; build('densenet121', {'blocks': [1, 1]}); assert 'monai' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
