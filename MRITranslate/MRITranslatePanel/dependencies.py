@@ -18,7 +18,13 @@ from slicer.i18n import tr as _
 from MRITranslateLib.errors import InputError
 
 TORCH_REQUIREMENT = ">=2.6"
-MODULES = {"monai": "monai", "pytorch_grad_cam": "grad-cam", "safetensors": "safetensors", "pydantic": "pydantic"}
+MODULES = {
+    "monai": "monai",
+    "pytorch_grad_cam": "grad-cam",
+    "safetensors": "safetensors",
+    "transformers": "transformers",
+    "pydantic": "pydantic",
+}
 """Name for `import` -> name for pip."""
 KEPT = ("numpy", "SimpleITK", "vtk")
 REQUIREMENTS = os.path.join(

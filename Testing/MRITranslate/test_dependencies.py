@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,12 @@ def hide(monkeypatch):
 def test_nothing_is_missing_here(dependencies):
     assert dependencies.missing() == []
     dependencies.ensure()
+
+
+def test_every_package_that_would_be_installed_is_looked_for(dependencies):
+    lines = Path(dependencies.REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+    listed = [line.partition(">=")[0] for line in lines if line and not line.startswith("#")]
+    assert sorted(listed) == sorted(dependencies.MODULES.values())
 
 
 def test_looking_imports_nothing():
