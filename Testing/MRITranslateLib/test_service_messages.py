@@ -34,11 +34,13 @@ def test_schema_describes_every_method_and_event() -> None:
     assert {f"result of {method}" for method in messages.METHODS} <= set(definitions["events"])
 
 
-@pytest.mark.parametrize("name", ["messages.py", "kinds.py", "volumes.py"])
+@pytest.mark.parametrize("name", ["messages.py", "methods.py", "kinds.py", "volumes.py"])
 def test_what_slicer_imports_needs_no_more_than_numpy(name: str) -> None:
     """Python 3.9's grammar, and nothing beyond the standard library, numpy, errors and each other."""
     tree = ast.parse((SERVICE / name).read_text(encoding="utf-8"), feature_version=(3, 9))
-    allowed = {*sys.stdlib_module_names, "errors", "kinds", "messages"} | ({"numpy"} if name == "volumes.py" else set())
+    allowed = {*sys.stdlib_module_names, "errors", "kinds", "messages", "methods"} | (
+        {"numpy"} if name == "volumes.py" else set()
+    )
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             assert {alias.name.partition(".")[0] for alias in node.names} <= allowed
