@@ -104,10 +104,10 @@ def test_impossible_sizes_are_refused(name, wrong):
 
 
 def test_reports_are_whitened_so_that_no_style_of_writing_outweighs_the_rest():
-    """Two groups of reports far from each other: half of all their variance lies between the groups."""
+    """Two groups of reports far from each other: more than half of all variance lies between the groups."""
     torch.manual_seed(3)
     features = torch.randn(400, 5) * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.02])
-    features[:200] += torch.tensor([20.0, 0, 0, 0, 0])
+    features[:200] += torch.tensor([4.0, 0, 0, 0, 0])
     condition = networks.build("report_generator", GENERATOR).text
     condition.standardise(features)
     white = (features - condition.mean) @ condition.whitening
@@ -120,7 +120,7 @@ def test_reports_are_whitened_so_that_no_style_of_writing_outweighs_the_rest():
 
 @pytest.mark.parametrize("kind", ["generator", "discriminator"])
 def test_a_network_grows_from_one_of_half_the_size(kind):
-    parameters = GENERATOR if kind == "generator" else DISCRIMINATOR
+    parameters = GENERATOR if kind == "generator" else DISCRIMINATOR | {"spectral": False}
     name = f"report_{kind}"
     small = networks.build(name, parameters | {"size": 32, "width": 4, "widest": 4})
     large = networks.build(name, parameters | {"size": 64, "width": 2, "widest": 8})

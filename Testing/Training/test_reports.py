@@ -130,7 +130,7 @@ def test_text_files_lie_beside_their_pictures(folder):
         (lambda f: rewrite(f, lambda t: t + '"x.png,p1'), {}, "cannot be read"),
         (lambda f: (f / "reports.csv").write_bytes(b"\xff\xfe\x00"), {}, "cannot be read"),
         (lambda f: (f / "empty").mkdir(), {"reports": "empty"}, "holds no XML file"),
-        (lambda f: rewrite(f, lambda t: t + "x00.jpg,p1,,note,\n"), {}, "Row 26.*has no report"),
+        (lambda f: rewrite(f, lambda t: t + "x00.jpg,p1,,note,,\n"), {}, "Row 26.*has no report"),
     ],
 )
 def test_data_that_cannot_be_used_are_named(folder, damage, changes, says):
