@@ -38,6 +38,14 @@ class PictureStack:
         self.slices, self.chosen = len(array), telling_slices(array)
         self.pictures = np.stack([prepare_picture(array[number], size) for number in self.chosen])
 
+    @property
+    def warning(self) -> str | None:
+        """A sentence about the slices that became no pictures, if any."""
+        left_out = self.slices - len(self.chosen)
+        if not left_out:
+            return None
+        return f"{left_out} of {self.slices} slices show too little of the patient and were left out."
+
     def restore(self, maps: np.ndarray) -> sitk.Image:
         """Bring maps of the pictures (n, size, size) to the image's own grid; the other slices are 0."""
         _, *shape = self._grid.shape

@@ -135,11 +135,8 @@ def _pictures(
     warnings: list[str],
 ) -> tuple[Subject, Subject | None]:
     stack = PictureStack(image, card.picture.size)
-    if stack.slices > len(stack.chosen):
-        warnings.append(
-            f"{stack.slices - len(stack.chosen)} of {stack.slices} slices show too little of the patient "
-            "and were left out."
-        )
+    if stack.warning is not None:
+        warnings.append(stack.warning)
     if isinstance(card, ClassificationCard):
         assert isinstance(target, ClassScore)
         domain = check(image, package)

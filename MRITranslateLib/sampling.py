@@ -92,27 +92,8 @@ def draw_pictures(
         OutOfMemory: Not even one picture fits.
         Cancelled: `cancel` said so.
     """
-    parts: list[torch.Tensor] = []
-
-    def step(start: int, stop: int, place: str) -> None:
-        given = (noise, condition) if condition is not None else (noise,)
-        with torch.inference_mode():
-            answer = generator(place)(*(one[start:stop].to(place) for one in given))
-        parts.append(answer[:, 0].float().cpu())
-
-    size = _BATCH[device.partition(":")[0]]
-    device = in_batches(
-        step,
-        len(noise),
-        size,
-        device,
-        "pictures",
-        "Making pictures",
-        [] if warnings is None else warnings,
-        progress,
-        cancel,
-    )
-    pictures = torch.cat(parts).numpy()
+    answers, device = _ask(generator, noise, condition, device, "Making pictures", warnings, progress, cancel)
+    pictures = answers[:, 0].numpy()
     if not np.isfinite(pictures).all():
         raise InputError("The model answered with values that are not finite; verify the model package.")
     return pictures, device
@@ -138,19 +119,33 @@ def judge(
     Returns:
         float32 (count, logits): realism first, then the match with the condition.
     """
-    whole = torch.from_numpy(pictures)[:, None]
-    parts: list[np.ndarray] = []
+    shown = torch.from_numpy(pictures)[:, None]
+    answers, _ = _ask(discriminator, shown, condition, device, "Judging pictures", warnings, progress, cancel)
+    return answers.flatten(1).numpy()
+
+
+def _ask(
+    network: Generator,
+    first: torch.Tensor,
+    condition: torch.Tensor | None,
+    device: str,
+    stage: str,
+    warnings: list[str] | None,
+    progress: Progress | None,
+    cancel: Cancel | None,
+) -> tuple[torch.Tensor, str]:
+    """All answers (count, ...) of a network to its first and, where it takes one, second argument, in float32 on the
+    CPU; and the device that gave them."""
+    given = (first,) if condition is None else (first, condition)
+    parts: list[torch.Tensor] = []
 
     def step(start: int, stop: int, place: str) -> None:
-        given = (whole, condition) if condition is not None else (whole,)
         with torch.inference_mode():
-            answer = discriminator(place)(*(one[start:stop].to(place) for one in given))
-        parts.append(answer.flatten(1).float().cpu().numpy())
+            parts.append(network(place)(*(one[start:stop].to(place) for one in given)).float().cpu())
 
-    size = _BATCH[device.partition(":")[0]]
-    notes = [] if warnings is None else warnings
-    in_batches(step, len(whole), size, device, "pictures", "Judging pictures", notes, progress, cancel)
-    return np.concatenate(parts)
+    size, notes = _BATCH[device.partition(":")[0]], [] if warnings is None else warnings
+    device = in_batches(step, len(first), size, device, "pictures", stage, notes, progress, cancel)
+    return torch.cat(parts), device
 
 
 def resize_pictures(pictures: torch.Tensor, size: int) -> torch.Tensor:

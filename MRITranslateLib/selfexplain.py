@@ -208,11 +208,8 @@ def _real(given: np.ndarray | Sequence[np.ndarray] | sitk.Image, size: int, warn
         check_volume(given, "The real volume")
         stack = PictureStack(given, size)
         pictures = stack.pictures
-        if stack.slices > len(pictures):
-            warnings.append(
-                f"{stack.slices - len(pictures)} of {stack.slices} slices show too little of the patient "
-                "and were left out."
-            )
+        if stack.warning is not None:
+            warnings.append(stack.warning)
     else:
         shapes = sorted({np.shape(one) for one in given})
         if shapes != [(size, size)]:

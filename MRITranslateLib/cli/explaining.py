@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .shared import Device, Input, Json, Model, check_outputs, progress_bar, read, read_mask, report, say, write
+from .shared import (
+    Device,
+    Input,
+    Json,
+    Model,
+    check_file,
+    check_outputs,
+    progress_bar,
+    read,
+    read_mask,
+    report,
+    say,
+    write,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -118,7 +131,8 @@ def explain(
     ]
     if sum(wanted) != 1:
         raise InputError(_ASK)
-    _check_files(table, figure)
+    check_file(table, ".csv")
+    check_file(figure, ".png")
     if beside is not None and not realism and match is None:
         raise InputError("There is an image beside with --realism and --match only; leave --beside out.")
     check_outputs([image, region, error, reference, segments], [output, levels, raw, beside])
@@ -184,17 +198,6 @@ def explain(
         typer.echo(made.faithfulness.sentence)
     else:
         say("Whether the map can be trusted was not tested; --check does so.")
-
-
-def _check_files(table: Path | None, figure: Path | None) -> None:
-    """Refuse, before any work, a table or figure that could not be written."""
-    for path, ending in ((table, ".csv"), (figure, ".png")):
-        if path is None:
-            continue
-        if path.suffix.lower() != ending:
-            raise InputError(f'"{path.name}" must end with {ending}; rename it.')
-        if not path.parent.is_dir():
-            raise InputError(f'The folder "{path.parent}" does not exist; create it or choose another output.')
 
 
 class _Realism:

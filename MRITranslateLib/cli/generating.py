@@ -11,14 +11,13 @@ import typer
 
 from ..errors import InputError
 from .samplefolder import Sample, check_folder, write_samples
-from .shared import Device, Json, check_outputs, progress_bar, read, report, say, write
+from .shared import Device, Json, Model, check_file, check_outputs, progress_bar, read, report, say, write
 
 if TYPE_CHECKING:
     from ..package import Package
     from ..radiograph import Radiograph
     from ..reports import Report
 
-_MODEL = typer.Option("--model", "-m", help='Name of a model (see "mritranslate models list") or folder of a package.')
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed makes other pictures; the same one these.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Make more than 10,000 pictures.")]
 _STEM = re.compile(r"[^\w.-]+")
@@ -26,7 +25,7 @@ _STEM = re.compile(r"[^\w.-]+")
 
 def generate(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the pictures.")],
-    model: Annotated[str, _MODEL] = "brain_mri",
+    model: Model = "brain_mri",
     count: Annotated[int, typer.Option("--count", "-n", help="Number of pictures.")] = 16,
     seed: Seed = 1,
     truncation: Annotated[
@@ -52,7 +51,7 @@ def generate(
     check_folder(output)
     if real is not None and explain is None:
         raise InputError("--real needs --explain, the figure to draw.")
-    _check_figure(explain)
+    check_file(explain, ".png")
     started = time.perf_counter()
     from ..generate import generate as run
     from ..package import load_package
@@ -87,7 +86,7 @@ def xray(
         Path,
         typer.Option("--output", "-o", help="A .png file for one X-ray; a volume (.nii.gz, ...) or a folder for any."),
     ],
-    model: Annotated[str, _MODEL] = "chest_xray",
+    model: Model = "chest_xray",
     text: Annotated[str | None, typer.Option(help="What the X-ray shows.", show_default=False)] = None,
     from_file: Annotated[
         Path | None,
@@ -138,8 +137,8 @@ def xray(
     check_outputs([from_file], [output] if kind == "volume" else [])
     if len(reports) > 1 and (words is not None or figure is not None):
         raise InputError("--words and --figure explain one report; give a file with one.")
-    _check_figure(figure)
-    _check_parent(words, ".html")
+    check_file(figure, ".png")
+    check_file(words, ".html")
     from ..generate import check_many
     from ..package import load_package
     from ..radiograph import radiograph
@@ -191,7 +190,7 @@ def _kind(output: Path, count: int) -> str:
     if name.endswith(".png"):
         if count > 1:
             raise InputError(f'"{output.name}" has room for one X-ray; for {count} give a folder, or a .nii.gz file.')
-        _check_parent(output, ".png")
+        check_file(output, ".png")
         return "picture"
     if name.endswith(WRITABLE):
         return "volume"
@@ -312,20 +311,6 @@ def _say_verdict(facts: dict[str, Any]) -> None:
     )
     for word in facts.get("words", [])[:5]:
         typer.echo(f"{word['word']:24} {word['score']:+.3f}")
-
-
-def _check_figure(figure: Path | None) -> None:
-    _check_parent(figure, ".png")
-
-
-def _check_parent(path: Path | None, ending: str) -> None:
-    """Refuse, before any work, a file that could not be written."""
-    if path is None:
-        return
-    if path.suffix.lower() != ending:
-        raise InputError(f'"{path.name}" must end with {ending}; rename it.')
-    if not path.parent.is_dir():
-        raise InputError(f'The folder "{path.parent}" does not exist; create it or choose another output.')
 
 
 def _write_text(text: str, path: Path) -> None:

@@ -89,6 +89,16 @@ def check_outputs(inputs: Sequence[Path | None], outputs: Sequence[Path | None])
         taken[path.resolve()] = "an output"
 
 
+def check_file(path: Path | None, ending: str) -> None:
+    """Refuse, before any work, a file beside the volumes (a table, a figure, a page) that could not be written."""
+    if path is None:
+        return
+    if path.suffix.lower() != ending:
+        raise InputError(f'"{path.name}" must end with {ending}; rename it.')
+    if not path.parent.is_dir():
+        raise InputError(f'The folder "{path.parent}" does not exist; create it or choose another output.')
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, unless it is there."""
     try:
