@@ -50,9 +50,8 @@ class DCGANGenerator(nn.Module):
         )
         self.explain_layer = f"blocks.{_depth(_EXPLAINED if size > _EXPLAINED else 8) - 1}"
         initialise(self)
-        if not self.project.weight.is_meta:
-            nn.init.kaiming_normal_(self.project.weight, nonlinearity="linear")
-            nn.init.zeros_(self.project.bias)
+        nn.init.kaiming_normal_(self.project.weight, nonlinearity="linear")
+        nn.init.zeros_(self.project.bias)
 
     def forward(self, noise: torch.Tensor) -> torch.Tensor:
         y = self.project(noise.flatten(1))

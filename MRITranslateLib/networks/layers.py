@@ -128,12 +128,9 @@ def leaky_relu() -> nn.Module:
 
 
 def initialise(network: nn.Module) -> None:
-    """He initialisation for every convolution, so that networks without normalisation train too; of weights that are
-    only shapes (torch's meta device) there is nothing to draw, but torch would load its compiler to do so."""
+    """He initialisation for every convolution, so that networks without normalisation train too."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-            if module.weight.is_meta:
-                continue
             nn.init.kaiming_normal_(module.weight, a=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
