@@ -20,7 +20,7 @@ from .card import AnyCard, ClassificationCard, FileCard, RadiographCard, Transla
 from .errors import InputError, PackageError, printable
 from .files import DISCRIMINATOR, WEIGHTS
 from .folders import new_folder
-from .text import load_text_encoder
+from .text import TextEncoder, load_text_encoder
 
 _LONGEST_MESSAGE = 500
 
@@ -42,6 +42,7 @@ class Package:
         self.folder = Path(folder).resolve()
         self.card = _read_card(self.folder)
         self._networks: dict[tuple[str, str], nn.Module] = {}
+        self._encoder: TextEncoder | None = None
         self._shapes = probe.shapes(self.card)
         for name, shapes in self._shapes.items():
             file = self.card.files[name]
@@ -135,6 +136,17 @@ class Package:
             )
         self._check_text()
         return self.folder / "text"
+
+    def text_encoder(self) -> TextEncoder:
+        """The package's own language model, loaded once; callers share it.
+
+        Raises:
+            InputError: Its files do not make a BERT.
+            PackageError: As of `text_folder`.
+        """
+        if self._encoder is None:
+            self._encoder = load_text_encoder(self.text_folder())
+        return self._encoder
 
     def verify(self) -> None:
         """Check everything, the values of the weights and the texts included.

@@ -23,7 +23,7 @@ def find_text_encoder(package: Package, own: str | os.PathLike[str] | None = Non
     """
     card = package.card
     if own is None:
-        return load_text_encoder(package.text_folder())
+        return package.text_encoder()
     if not isinstance(card, RadiographCard):
         raise InputError(f'"{card.name}" reads no reports; leave the text encoder out.')
     if card.text.encoder == "package":

@@ -61,6 +61,19 @@ def test_seed_report_and_count_decide(xrays):
     assert not np.allclose(other, first, atol=1e-4)
 
 
+def test_the_language_model_is_read_once(xrays, monkeypatch):
+    from MRITranslateLib import package
+
+    read = []
+    load = package.load_text_encoder
+    monkeypatch.setattr(package, "load_text_encoder", lambda where: read.append(where) or load(where))
+    fresh = mt.load_package(xrays.folder)
+    for text in (REPORT, "The lungs are clear."):
+        mt.radiograph(text, fresh)
+        mt.explain_words(text, fresh)
+    assert len(read) == 1
+
+
 def test_a_report_that_is_too_long_is_cut_with_a_warning(xrays):
     long = mt.radiograph("Opacity in the left lower lobe. " * 200, xrays)
     assert "the end was left out" in long.warnings[0]
