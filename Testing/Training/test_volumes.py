@@ -64,7 +64,8 @@ def test_deep_supervision_works_on_volumes(config_file):
         "network: {name: attention_unet, parameters: {channels: [8, 8, 8], norm: none, output: linear, scales: 2}}"
     )
     config_file.write_text("\n".join(kept))
-    few = ["--epochs", "20", "--learning_rate", "0.01", "--validate_every", "20", "--seed", "2"]
+    # Enough steps that any seed learns: with few of them the rounding of another processor decides.
+    few = ["--epochs", "80", "--learning_rate", "0.004", "--validate_every", "80"]
     run = setup(load_config(AttentionUNetConfig, config_file, [*VOLUMES, *few]))
     assert error(run) > 1.1
     fit(run)
