@@ -26,20 +26,18 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
 
 from MRITranslatePanel import results
 from MRITranslatePanel.explaining import ExplainSection
-from MRITranslatePanel.explainjob import ExplainJob
-from MRITranslatePanel.generatejob import GenerateJob, RadiographJob, WordsJob
 from MRITranslatePanel.generating import GenerateSection
-from MRITranslatePanel.jobs import PHANTOM_LESIONS, PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
-from MRITranslatePanel.run import Runner
+from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
-from MRITranslateLib.modality import MODALITIES
 
-CT_QUANTITY = MODALITIES["CT"].quantity_code
+PARTS = ("Explain", "Generate")
+"""The sections under Translate, in their order: a file in Resources/UI each."""
 
 
 class MRITranslate(ScriptedLoadableModule):
@@ -95,19 +93,17 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        panel, explain, generate = (
-            slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", "Explain", "Generate")
-        )
-        panel.layout().insertWidget(2, explain)  # under Translate
-        panel.layout().insertWidget(3, generate)
+        panel, *parts = (slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", *PARTS))
+        for place, part in enumerate(parts, start=2):  # under Translate
+            panel.layout().insertWidget(place, part)
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
-        for part in (panel, explain, generate):
+        for part in (panel, *parts):
             part.setMRMLScene(slicer.mrmlScene)
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._generate = GenerateSection(self.ui, self._start, self._onExplained)
+        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -127,7 +123,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         self._models.refresh()
         self._explain.refresh()
-        self._generate.refresh()
+        for section in self._sections:
+            section.refresh()
         self.initializeParameterNode()
 
     def exit(self):
@@ -168,7 +165,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._onParametersModified()
         else:
             self._domain.update(None, "")
-            self._generate.show(None)
+            for section in self._sections:
+                section.show(None)
 
     def _onModelChosen(self, name):
         if self._parameterNode:
@@ -182,7 +180,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._models.name != self._parameterNode.model:
             self._models.choose(self._parameterNode.model)
         self._explain.showTarget(self._parameterNode.target)
-        self._generate.show(self._parameterNode)
+        for section in self._sections:
+            section.show(self._parameterNode)
         results.setHeatMapLook(self._parameterNode.opacity, self._parameterNode.threshold)
         self._updateButtons()
 
@@ -206,7 +205,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         part = reason or self._explain.reasonNotToExplainSlice(parameters)
         allow(self.ui.explainSliceButton, part, _("Make the heat map of the slice that is shown, at once."))
         self._explain.update()
-        self._generate.update(running)
+        for section in self._sections:
+            section.update(running)
         self.ui.phantomButton.enabled = not running
         self.ui.cancelButton.enabled = running
         if parameters:
@@ -300,7 +300,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
 
-class MRITranslateLogic(Runner, ScriptedLoadableModuleLogic):
+class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
     """Scripting interface; needs no panel, no main window and no view.
 
         logic = MRITranslateLogic()
@@ -320,94 +320,10 @@ class MRITranslateLogic(Runner, ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        Runner.__init__(self)
+        Scripting.__init__(self)
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())
-
-    def translate(
-        self, inputNode, model, device="auto", outputNode=None, maskNode=None, uncertainty=False, cycle=False
-    ):
-        """Make a synthetic image; see TranslateJob.
-
-        Returns:
-            The scalar volume node, on the input's grid and under its parent transform. With `uncertainty` its node
-            reference "MRITranslate.uncertainty" is the volume of the standard deviation, with `cycle`
-            "MRITranslate.cycle" that of the difference there and back.
-        """
-        return self.wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
-
-    def explain(self, inputNode, model, target="region", **options):
-        """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
-
-        Returns:
-            Explained: heat map node (scalar volume, 0 to 1) and levels node (label map); the tables, the chart and what
-            was found are its attributes.
-        """
-        explained = self.wait(ExplainJob(inputNode, model, target, **options))
-        results.showLayers(inputNode, explained.heatMap, 0.5)
-        return explained
-
-    def generate(self, model="brain_mri", count=16, seed=1, truncation=None, towards=None, device="auto"):
-        """Make pictures from noise; see GenerateJob.
-
-        Returns:
-            The scalar volume node whose slices are the pictures. Its node reference "MRITranslate.verdict" is the table
-            of the discriminator's answer to each.
-        """
-        return self.wait(GenerateJob(model, count, seed, truncation, towards, device))
-
-    def radiograph(self, text, model="chest_xray", seed=1, count=1, textEncoder=None, device="auto"):
-        """Make chest X-rays of a report; see RadiographJob.
-
-        Returns:
-            The scalar volume node, a slice an X-ray. Its node reference "MRITranslate.report" is the text node of the
-            report, "MRITranslate.verdict" the table of the discriminator's answers.
-        """
-        return self.wait(RadiographJob(text, model, seed, count, textEncoder, device))
-
-    def explainWords(self, xray, model="chest_xray", **options):
-        """Weigh the words of a report; see WordsJob for the options (report, classifier, className, ...).
-
-        Args:
-            xray: Volume node of an X-ray, or the text of a report: then of the X-ray that the model makes of it.
-
-        Returns:
-            Words: table node, the parts of the report with their scores, the report as coloured text, ...
-        """
-        if isinstance(xray, str):
-            return self.wait(WordsJob(None, model, xray, **options))
-        return self.wait(WordsJob(xray, model, **options))
-
-    def check(self, inputNode, model):
-        """Look whether a volume is what a model was made for.
-
-        Returns:
-            Domain: outcome ("ok", "warn" or "refuse"), reasons, contrast and probabilities.
-        """
-        return self.wait(CheckJob(inputNode, model))
-
-    def evaluate(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain"):
-        """Score a synthetic volume against the true one; see EvaluateJob.
-
-        Args:
-            modality: "MR" or "CT"; None takes what the reference node's voxel values are declared to be.
-
-        Returns:
-            The table node.
-        """
-        if modality is None:
-            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
-            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
-        return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
-
-    def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
-        """Make a digital head.
-
-        Returns:
-            Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
-        """
-        return self.wait(PhantomJob(seed, tuple(shape), lesions))
 
 
 class MRITranslateTest(SelfTest, ScriptedLoadableModuleTest):

@@ -1,0 +1,101 @@
+"""The scripting interface: what a script or the console asks for by nodes and names, as one call a task."""
+
+from __future__ import annotations
+
+from MRITranslateLib.modality import MODALITIES
+
+from . import results
+from .explainjob import ExplainJob
+from .generatejob import GenerateJob, RadiographJob, WordsJob
+from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from .run import Runner
+
+CT_QUANTITY = MODALITIES["CT"].quantity_code
+
+
+class Scripting(Runner):
+    """The calls of MRITranslateLogic; each waits for its result while the application stays responsive."""
+
+    def translate(
+        self, inputNode, model, device="auto", outputNode=None, maskNode=None, uncertainty=False, cycle=False
+    ):
+        """Make a synthetic image; see TranslateJob.
+
+        Returns:
+            The scalar volume node, on the input's grid and under its parent transform. With `uncertainty` its node
+            reference "MRITranslate.uncertainty" is the volume of the standard deviation, with `cycle`
+            "MRITranslate.cycle" that of the difference there and back.
+        """
+        return self.wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
+
+    def explain(self, inputNode, model, target="region", **options):
+        """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
+
+        Returns:
+            Explained: heat map node (scalar volume, 0 to 1) and levels node (label map); the tables, the chart and what
+            was found are its attributes.
+        """
+        explained = self.wait(ExplainJob(inputNode, model, target, **options))
+        results.showLayers(inputNode, explained.heatMap, 0.5)
+        return explained
+
+    def generate(self, model="brain_mri", count=16, seed=1, truncation=None, towards=None, device="auto"):
+        """Make pictures from noise; see GenerateJob.
+
+        Returns:
+            The scalar volume node whose slices are the pictures. Its node reference "MRITranslate.verdict" is the table
+            of the discriminator's answer to each.
+        """
+        return self.wait(GenerateJob(model, count, seed, truncation, towards, device))
+
+    def radiograph(self, text, model="chest_xray", seed=1, count=1, textEncoder=None, device="auto"):
+        """Make chest X-rays of a report; see RadiographJob.
+
+        Returns:
+            The scalar volume node, a slice an X-ray. Its node reference "MRITranslate.report" is the text node of the
+            report, "MRITranslate.verdict" the table of the discriminator's answers.
+        """
+        return self.wait(RadiographJob(text, model, seed, count, textEncoder, device))
+
+    def explainWords(self, xray, model="chest_xray", **options):
+        """Weigh the words of a report; see WordsJob for the options (report, classifier, className, ...).
+
+        Args:
+            xray: Volume node of an X-ray, or the text of a report: then of the X-ray that the model makes of it.
+
+        Returns:
+            Words: table node, the parts of the report with their scores, the report as coloured text, ...
+        """
+        if isinstance(xray, str):
+            return self.wait(WordsJob(None, model, xray, **options))
+        return self.wait(WordsJob(xray, model, **options))
+
+    def check(self, inputNode, model):
+        """Look whether a volume is what a model was made for.
+
+        Returns:
+            Domain: outcome ("ok", "warn" or "refuse"), reasons, contrast and probabilities.
+        """
+        return self.wait(CheckJob(inputNode, model))
+
+    def evaluate(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain"):
+        """Score a synthetic volume against the true one; see EvaluateJob.
+
+        Args:
+            modality: "MR" or "CT"; None takes what the reference node's voxel values are declared to be.
+
+        Returns:
+            The table node.
+        """
+        if modality is None:
+            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
+            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
+        return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
+        """Make a digital head.
+
+        Returns:
+            Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
+        """
+        return self.wait(PhantomJob(seed, tuple(shape), lesions))
