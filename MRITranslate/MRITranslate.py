@@ -29,6 +29,7 @@ from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
@@ -103,7 +104,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
+        self._sections = (
+            GenerateSection(self.ui, self._start, self._onExplained),
+            PreviewSection(self.ui, self.logic),
+        )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)

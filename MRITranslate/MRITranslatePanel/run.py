@@ -11,17 +11,9 @@ from MRITranslateLib.errors import Cancelled, InputError
 from MRITranslateLib.service import volumes
 
 from . import dependencies
+from .exchange import Inbox, Outbox, volumesOf
 from .results import Additions
 from .worker import Worker, sharedWorker
-
-
-def _volumesOf(value):
-    """Every volume description within a request's parameters or a result."""
-    if isinstance(value, dict):
-        if "array" in value:
-            yield value
-        for part in value.values():
-            yield from _volumesOf(part)
 
 
 class Run:
@@ -41,12 +33,11 @@ class Run:
         self._onFailed = onFailed
         self._watched = []
         self._observations = []
-        self._folder = None
-        self._sent = []
+        self._outbox = None
         self._reason = ""
 
     def begin(self) -> None:
-        """Check the job, write its arrays and send it.
+        """Check the job and send it; large arrays are written meanwhile.
 
         Raises:
             InputError: The job cannot be run; nothing was started and no callback will come.
@@ -54,12 +45,13 @@ class Run:
         self.job.check()
         self._worker.checkFree(self._quiet)
         self._watched = [node.GetID() for node in self.job.nodes()]
-        self._folder = self._worker.folder()
-        params = self.job.params(self._folder)
-        self._sent = list(_volumesOf(params))
+        self._outbox = Outbox(self._worker.folder())
         self._watch()
         try:
-            self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet)
+            params = self.job.params(self._outbox)
+            self._worker.request(
+                self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet, self._outbox
+            )
         except Exception:
             self._end()
             raise
@@ -89,10 +81,11 @@ class Run:
         for tag in self._observations:
             slicer.mrmlScene.RemoveObserver(tag)
         self._observations = []
-        for volume in [*self._sent, *received]:
-            volumes.remove_array(self._folder, volume)
+        self._outbox.remove()
+        for volume in received:
+            volumes.remove_array(self._outbox, volume)
 
-    def _onResult(self, result: dict, folder: str) -> None:
+    def _onResult(self, result: dict, folder: Inbox) -> None:
         error = None
         try:
             if self._reason:  # the result was on its way when the scene was closed
@@ -102,7 +95,7 @@ class Run:
         except Exception as problem:  # whatever it was, the caller must hear of it exactly once
             error = problem
         finally:
-            self._end(*_volumesOf(result))
+            self._end(*volumesOf(result))
         if error is not None:
             self._onFailed(error)
         else:
