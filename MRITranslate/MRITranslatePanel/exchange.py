@@ -17,6 +17,8 @@ from MRITranslateLib.service import volumes
 
 PIECE = 1 << 23
 """Bytes that are copied at a time: about 20 ms on a slow disk."""
+SMALL = 1 << 20
+"""Bytes of an array that is not worth a turn of the event loop."""
 
 
 def volumesOf(value):
@@ -65,7 +67,7 @@ class Outbox(os.PathLike):
             )
             self._writers.append(writer)
             self._descriptions.append(writer.description)
-            if array.nbytes <= PIECE:
+            if array.nbytes <= SMALL:
                 while writer.write(PIECE):
                     pass
                 self._writers.remove(writer)
@@ -132,7 +134,7 @@ class Inbox(os.PathLike):
                 source = volumes.read_array(folder, volume)
             except InputError:  # whoever asks for it will hear of it
                 continue
-            if source.nbytes > PIECE and _vtkType(source.dtype) is not None:
+            if source.nbytes > SMALL and _vtkType(source.dtype) is not None:
                 self._arrays[volume["array"]] = array = _allocate(source)
                 self._open.append((source, array))
         self._next = 0

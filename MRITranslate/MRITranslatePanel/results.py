@@ -33,7 +33,7 @@ NO_HEAT = 0.01
 INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
 VIRIDIS, MAGMA = "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeFileMagma.txt"
 DISPLAY_PERCENTILES = (0.5, 99.5)
-PERCENTILE_SAMPLES = 200_000
+PERCENTILE_SAMPLES = 50_000
 
 
 class Additions:
