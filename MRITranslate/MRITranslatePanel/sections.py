@@ -209,6 +209,13 @@ class StatusSection:
             parts.append(_timeLeft(remaining))
         self._ui.stageLabel.text = ", ".join(parts)
 
+    def showWaiting(self, count: int) -> None:
+        """How many runs wait for their turn."""
+        few = _("1 run waits for its turn.") if count == 1 else _("{count} runs wait for their turn.")
+        self._ui.waitingLabel.text = few.format(count=count)
+        for widget in (self._ui.waitingLabel, self._ui.cancelAllButton):
+            widget.visible = count > 0
+
     def cancelling(self) -> None:
         self._ui.stageLabel.text = _("Stopping")
 
