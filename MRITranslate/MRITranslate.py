@@ -26,6 +26,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
 
 from MRITranslatePanel import results
 from MRITranslatePanel.explaining import ExplainSection
+from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
@@ -106,6 +107,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
+        Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
