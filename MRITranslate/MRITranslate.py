@@ -284,7 +284,6 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.stop(str(error))
         else:
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
-            slicer.util.showStatusMessage(str(error), 5000)
         self._updateButtons()
 
     def _onTranslated(self, job, node):

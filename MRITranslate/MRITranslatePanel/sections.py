@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib import catalog
@@ -14,6 +15,7 @@ from . import dependencies
 from .jobs import CheckJob
 from .themes import GOOD, PLAIN, PROBLEM, WARNING, setTone
 
+STATUS_BAR_MS = 5000
 CHECK_DELAY_MS = 300
 """So that paging through inputs and models does not start a check for each of them."""
 MOST_CHECKED_BYTES = 1 << 27
@@ -206,6 +208,8 @@ class StatusSection:
         if remaining is not None:
             parts.append(_timeLeft(remaining))
         self._ui.stageLabel.text = ", ".join(parts)
+        # In a long panel this section may have been scrolled out of sight.
+        slicer.util.showStatusMessage(self._ui.stageLabel.text, STATUS_BAR_MS)
 
     def showWaiting(self, count: int) -> None:
         """How many runs wait for their turn."""
@@ -220,6 +224,7 @@ class StatusSection:
     def finish(self, sentence: str, warnings: list[str]) -> None:
         self._rest(100)
         self._say(sentence, PLAIN)
+        slicer.util.showStatusMessage(sentence, STATUS_BAR_MS)
         self._ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=text) for text in warnings)
         setTone(self._ui.warningsLabel, WARNING)
 
@@ -231,6 +236,7 @@ class StatusSection:
     def fail(self, sentence: str, details: str = "") -> None:
         self._rest(0)
         self._say(sentence, PROBLEM)
+        slicer.util.showStatusMessage(sentence, STATUS_BAR_MS)
         self._ui.statusLabel.toolTip = details or _("Outcome of the last run.")
 
     def _rest(self, value: int) -> None:
