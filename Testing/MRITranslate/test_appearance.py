@@ -54,3 +54,44 @@ def test_open_sections_are_remembered(panel):
     finally:
         for name, collapsed in before.items():
             getattr(panel.ui, name).collapsed = collapsed
+
+
+def shown_in_order(widget, found):
+    """The widgets that take part in tabbing, in the order of their places on the screen: by row, then from the left."""
+    import qt
+
+    for child in widget.children():
+        if not child.isWidgetType() or not child.visible:
+            continue
+        if child.focusPolicy & qt.Qt.TabFocus and child.name and not child.name.startswith("qt_"):
+            found.append(child)
+        shown_in_order(child, found)
+    return found
+
+
+def test_the_tab_key_goes_from_top_to_bottom(panel):
+    """Along the chain of focus no widget of a section lies above the one before it."""
+    import qt
+
+    folding = sys.modules["MRITranslatePanel.folding"]
+    before = {name: getattr(panel.ui, name).collapsed for name in folding.SECTIONS}
+    for name in folding.SECTIONS:
+        getattr(panel.ui, name).collapsed = False
+    try:
+        known = {widget.name: widget for widget in shown_in_order(panel.parent, [])}
+        assert len(known) > 20
+        start = panel.ui.inputSelector
+        chain, widget = [], start
+        for _ in range(2000):
+            if widget.name in known:
+                chain.append(widget)
+            widget = widget.nextInFocusChain()
+            if widget.name == start.name:
+                break
+        assert {widget.name for widget in chain} >= set(known) - {"translateSection"}
+        tops = [widget.mapTo(panel.parent, qt.QPoint(0, 0)).y() for widget in chain]
+        steps = [(a.name, b.name) for a, b, y, z in zip(chain, chain[1:], tops, tops[1:], strict=False) if z < y - 8]
+        assert len(steps) <= 1, steps  # from the last one back to the top
+    finally:
+        for name, collapsed in before.items():
+            getattr(panel.ui, name).collapsed = collapsed
