@@ -17,8 +17,9 @@ from . import dependencies, scene, slicing
 from .exchange import Outbox, volumesOf
 from .jobs import writeNode
 from .overlay import Overlay
-from .sections import PROBLEM_STYLE, readCard
-from .worker import sharedWorker
+from .sections import readCard
+from .themes import PLAIN, PROBLEM, setTone
+from .worker import WorkerError, sharedWorker
 
 DELAY_MS = 5
 """So that the many events of one scrolling step ask once."""
@@ -64,7 +65,7 @@ class PreviewSection(VTKObservationMixin):
         chosen = combo.currentData or ""
         combo.blockSignals(True)
         combo.clear()
-        combo.addItem(_("View along the model's slices"), "")
+        combo.addItem(_("the view along the model's slices"), "")
         manager = slicer.app.layoutManager()
         for name in manager.sliceViewNames() if manager is not None else ():
             combo.addItem(name, name)
@@ -76,9 +77,9 @@ class PreviewSection(VTKObservationMixin):
         self._parameters = parameters
         self._onChoice()
 
-    def update(self, running: bool) -> None:
+    def update(self) -> None:
         """Give way to a run."""
-        if running:
+        if self._logic.running:
             self._giveWay()
 
     # What is to be shown
@@ -156,15 +157,17 @@ class PreviewSection(VTKObservationMixin):
             self._timer.start(RETRY_MS)
             return
         node = slicer.mrmlScene.GetNodeByID(self._choice[0])
+        place = None
         try:
             place = self._place(node)
             if place is None or place == self._shown or place[-1] == self._refused:
                 return
             self._request(worker, node, place)
         except InputError as error:
-            self._overlay.remove()
-            self._shown = None
+            self._giveWay()
             self._say(str(error))
+        except (Cancelled, WorkerError) as error:
+            self._onFailed(error, place)
 
     def _place(self, node):
         """View, axis and index of the slice to show, and what stands for the contents of the volume."""
@@ -191,7 +194,7 @@ class PreviewSection(VTKObservationMixin):
             self._outbox = Outbox(worker.folder())
             self._description = writeNode(self._outbox, node)
             self._sent = contents
-            self._say(_("Preparing the volume."), "")
+            self._say(_("Preparing the volume."), PLAIN)
         choice, folder = self._choice, worker.folder()
         params = {"image": self._description, "model": choice[1], "device": choice[2], "index": place[2]}
 
@@ -238,11 +241,11 @@ class PreviewSection(VTKObservationMixin):
             self._ui.previewCheck.checked = False
         self._say(str(error))
 
-    def _say(self, text: str, style: str = PROBLEM_STYLE) -> None:
+    def _say(self, text: str, tone: str = PROBLEM) -> None:
         label = self._ui.previewLabel
         if label.text != text:
             label.text = text
-            label.styleSheet = style
+            setTone(label, tone)
         label.visible = bool(text)
 
 

@@ -72,6 +72,10 @@ class Additions:
             self._nodes.append(node.GetDisplayNode())
         return node
 
+    def present(self) -> bool:
+        """Whether all nodes that were added are still in the scene."""
+        return all(slicer.mrmlScene.IsNodePresent(node) for node in self._nodes)
+
     def folderBeside(self, node, name: str, children) -> None:
         """Put `children` into a new folder that has the same parent (study, patient, folder) as `node`."""
         if not children:

@@ -15,8 +15,8 @@ def _waited() -> float:
 class Stalls:
     """Within its `with` block, the gaps between the turns of the event loop, in ms.
 
-    A busy machine must not blame the application: the time in which the thread waited for a processor is taken off. What
-    it computed, and what it waited for a disk or another process, stays.
+    A busy machine must not blame the application: the time in which the thread waited for a processor is taken off.
+    What it computed, and what it waited for a disk or another process, stays.
 
     Attributes:
         gaps: Of every turn, without the time that it waited for a processor.

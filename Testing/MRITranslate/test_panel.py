@@ -176,8 +176,6 @@ def test_chosen_output_is_overwritten_and_named_synthetic(panel):
 def test_cancel(slow_model, panel):
     _, before = start_slow_run(panel)
     assert panel.ui.cancelButton.enabled
-    assert not panel.ui.runButton.enabled
-    assert "under way" in panel.ui.runButton.toolTip
     panel.ui.cancelButton.click()
     wait(lambda: not panel.logic.running)
     assert "cancelled" in panel.ui.statusLabel.text
@@ -228,32 +226,6 @@ def test_volumes_that_cannot_be_translated(panel, value, expected):
     click_and_wait(panel, panel.ui.runButton)
     assert expected in panel.ui.statusLabel.text
     assert nodes_of_scene() == before
-
-
-def test_interface_stays_alive(slow_model, panel):
-    """A timer of the event loop is never late by half a second during a run."""
-    import time
-
-    import qt
-
-    gaps, last = [], [None]
-
-    def tick():
-        now = time.monotonic()
-        if last[0] is not None:
-            gaps.append(now - last[0])
-        last[0] = now
-
-    timer = qt.QTimer()
-    timer.setInterval(10)
-    timer.connect("timeout()", tick)
-    start_slow_run(panel)
-    timer.start()
-    wait(lambda: len(gaps) > 50)
-    timer.stop()
-    panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running)
-    assert max(gaps) < 0.5
 
 
 def test_leaving_and_coming_back_during_a_run(slow_model, panel):
