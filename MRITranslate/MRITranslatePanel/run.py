@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -64,13 +66,23 @@ class Run:
             self._onStarted()
         self._watched = [node.GetID() for node in self.job.nodes()]
         self._folder = self._worker.folder()
-        params = self.job.params(self._folder)
+        params = self._params()
         self._sent = list(_volumesOf(params))
         self._watch()
         try:
             self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet)
         except Exception:
             self._end()
+            raise
+
+    def _params(self) -> dict:
+        """What the job wrote before it failed, on a full disk for instance, is taken away again."""
+        present = set(os.listdir(self._folder))
+        try:
+            return self.job.params(self._folder)
+        except Exception:
+            for name in set(os.listdir(self._folder)) - present:
+                os.unlink(os.path.join(self._folder, name))
             raise
 
     def cancel(self, reason: str = "") -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ def write_array(
 ) -> dict[str, Any]:
     """Writes `array` (slice, row, column) under a fresh name and returns its description.
 
-    The file appears under its name only when it is complete. Raises InputError for an array that is not 3-D and real.
+    The file appears under its name only when it is complete. Raises InputError for an array that is not 3-D and real,
+    and for a folder that cannot take it, which is full as a rule.
     """
     _check_array(array)
     if array.dtype == np.bool_:
@@ -47,8 +49,11 @@ def write_array(
         with open(temporary, "wb") as stream:
             np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
         os.replace(temporary, Path(folder) / name)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(_no_room(folder, array.nbytes, error)) from error
         raise
     return {
         "array": name,
@@ -56,6 +61,20 @@ def write_array(
         "origin": [float(value) for value in origin],
         "direction": [float(value) for value in direction],
     }
+
+
+def _no_room(folder: str | os.PathLike[str], needed: int, error: OSError) -> str:
+    """One sentence; numpy's own error for a full disk has no number and no reason."""
+    place = Path(folder).parent
+    try:
+        free = f", {shutil.disk_usage(place).free / 1e6:.1f} MB are free"
+    except OSError:
+        free = ""
+    reason = error.strerror or "no space left"
+    return (
+        f"The temporary folder {place} cannot take a volume of {needed / 1e6:.1f} MB ({reason}{free}); make room there "
+        "and run again."
+    )
 
 
 def read_array(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> np.ndarray:
