@@ -139,6 +139,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Reload the files behind the panel too, for developers."""
+        self._installation.stop()
+        sharedWorker().stop()  # the new files start their own; Slicer 5.8 runs `cleanup` with those already
         for name in [name for name in sys.modules if name.partition(".")[0] == "MRITranslatePanel"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
