@@ -29,6 +29,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
 
 from MRITranslatePanel import results
 from MRITranslatePanel.explaining import ExplainSection
+from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
@@ -111,6 +112,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self._installation = InstallSection(self._status, self._updateButtons)
+        Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
@@ -122,8 +124,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.enter()
 
     def cleanup(self):
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
         self._installation.stop()
         sharedWorker().stop()
 
@@ -294,7 +296,6 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.stop(str(error))
         else:
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
-            slicer.util.showStatusMessage(str(error), 5000)
         self._updateButtons()
 
     def _onTranslated(self, job, node):

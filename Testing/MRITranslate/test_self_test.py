@@ -73,6 +73,7 @@ def run(code, *options, **variables):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "does not have observer" not in done.stderr
 
 
 def test_self_test():
