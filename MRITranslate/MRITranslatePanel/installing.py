@@ -75,7 +75,10 @@ class Installation:
             InputError: It cannot be begun; no callback will come.
         """
         self._lacks = dependencies.lacking()
-        self._constraints = dependencies.constraintsFile()
+        try:
+            self._constraints = dependencies.constraintsFile()
+        except OSError as error:
+            raise InputError(problem([str(error)])) from error
         try:
             self._steps = dependencies.steps(self._lacks, self._constraints)
         except InputError:

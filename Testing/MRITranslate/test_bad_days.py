@@ -170,6 +170,27 @@ def test_a_graphics_card_that_is_not_there(panel):
     assert nodes_of_scene() == before
 
 
+def test_memory_that_does_not_suffice(slow_model, panel, worker):
+    """The worker may take 64 MB more than it has; its answer is a sentence, and it goes on to serve."""
+    import slicer
+
+    translate_again(panel)
+    pid = worker.processId
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (int(status["VmSize"].split()[0]) * 1024 + (1 << 26), before[1]))
+    panel.ui.inputSelector.setCurrentNode(head((160, 256, 256), name="Large"))
+    nodes = nodes_of_scene()
+    click_and_wait(panel, panel.ui.runButton)
+    assert "memory" in panel.ui.statusLabel.text
+    assert "unexpected" not in panel.ui.statusLabel.text
+    assert nodes_of_scene() == nodes
+    assert worker.processId == pid
+    resource.prlimit(pid, resource.RLIMIT_AS, before)
+    slicer.mrmlScene.Clear()
+    translate_again(panel)
+
+
 def test_volumes_of_no_size(panel):
     """No image, an image of no voxels, and voxels that were never filled in."""
     import slicer
