@@ -34,6 +34,7 @@ from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
@@ -108,7 +109,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
+        self._sections = (
+            GenerateSection(self.ui, self._start, self._onExplained),
+            PreviewSection(self.ui, self.logic),
+        )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self._installation = InstallSection(self._status, self._updateButtons)

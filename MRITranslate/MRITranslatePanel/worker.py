@@ -21,6 +21,7 @@ import MRITranslateLib
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
 from MRITranslateLib.service import messages
 
+from .exchange import Inbox, Outbox
 from .process_tree import killTree
 
 GRACE_MS = 900
@@ -42,8 +43,10 @@ class WorkerError(RuntimeError):
 
 
 class _Request:
-    def __init__(self, request, onProgress, onResult, onError, quiet) -> None:
+    def __init__(self, request, onProgress, onResult, onError, quiet, outbox) -> None:
         self.quiet = quiet
+        self.outbox = outbox
+        self.result = self.inbox = None
         self.request = request
         self.onProgress = onProgress
         self.onResult = onResult
@@ -96,8 +99,9 @@ class Worker:
     """Requests to the worker process, one at a time; callbacks come from the event loop.
 
     Beside that one there may be a quiet request, a short one that nobody waits for: it gives way to the other.
-    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, folder)`
-    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError.
+    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, inbox)`
+    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError. Large arrays are written
+    before a request is sent, and read before its result is given, in pieces from the event loop.
     """
 
     def __init__(self) -> None:
@@ -113,11 +117,19 @@ class Worker:
         self._grace.connect("timeout()", self._onGraceOver)
         self._silence = qt.QTimer()
         self._silence.connect("timeout()", self._onSilence)
+        self._pieces = qt.QTimer()
+        self._pieces.setInterval(0)
+        self._pieces.connect("timeout()", self._onPiece)
         slicer.app.connect("aboutToQuit()", self.stop)
 
     @property
     def busy(self) -> bool:
         return self._current is not None
+
+    @property
+    def busyQuietly(self) -> bool:
+        """Whether a quiet request is under way."""
+        return self._quiet is not None
 
     @property
     def processId(self) -> int:
@@ -151,8 +163,20 @@ class Worker:
             raise WorkerError(_noStart())
         return self._session.folder
 
-    def request(self, method: str, params: dict, onProgress, onResult, onError, quiet: bool = False) -> None:
+    def request(
+        self,
+        method: str,
+        params: dict,
+        onProgress,
+        onResult,
+        onError,
+        quiet: bool = False,
+        outbox: Outbox | None = None,
+    ) -> None:
         """Send one request; see the class for the callbacks.
+
+        Args:
+            outbox: The arrays that `params` speak of.
 
         Raises:
             InputError: Another request (of its kind, quiet or not) is under way, or the parameters break the protocol.
@@ -161,8 +185,7 @@ class Worker:
         self._count += 1
         request = messages.Request(f"r{self._count}", method, params)
         request.line()  # says now, not later, if the parameters are wrong
-        self.folder()
-        made = _Request(request, onProgress, onResult, onError, quiet)
+        made = _Request(request, onProgress, onResult, onError, quiet, outbox or Outbox(self.folder()))
         if quiet:
             self._quiet = made
         else:
@@ -170,9 +193,8 @@ class Worker:
             self._current = made
             logging.info("MRITranslate: %s started", method)
             self._listen(self._session)
-        if self._session.ready:
-            self._send(made)
-        else:
+        self._proceed(made)
+        if not self._session.ready:
             onProgress(0.0, _("Starting the computing process"), 0, 0, None)
 
     def cancel(self, quiet: bool = False) -> None:
@@ -186,7 +208,7 @@ class Worker:
         request.cancelled = True
         if self._session.silent and not quiet:
             self._session.kill()  # it would not hear; _onFinished ends the request
-        elif request.sent:
+        elif request.sent and request.result is None:
             self._count += 1
             cancel = messages.Request(f"r{self._count}", "cancel", {"id": request.request.id})
             self._session.process.write(cancel.line())
@@ -233,9 +255,28 @@ class Worker:
     def _requests(self) -> list:
         return [request for request in (self._quiet, self._current) if request is not None]
 
-    def _send(self, request: _Request) -> None:
-        request.sent = True
-        self._session.process.write(request.request.line())
+    def _proceed(self, request: _Request) -> None:
+        """Do what comes next of a request, as far as it can be done at once."""
+        if not request.outbox.done or (request.inbox is not None and not request.inbox.done):
+            self._pieces.start()
+        elif request.inbox is not None:
+            self._end(request)
+            request.onResult(request.result, request.inbox)
+        elif self._session.ready and not request.sent:
+            request.sent = True
+            self._session.process.write(request.request.line())
+
+    def _onPiece(self) -> None:
+        self._pieces.stop()
+        for request in self._requests():
+            if request not in self._requests():  # the end of the one before has stopped it
+                continue
+            try:
+                (request.inbox or request.outbox).step()
+            except Exception as error:
+                self._fail(request, error)
+            else:
+                self._proceed(request)
 
     def _onOutput(self, session: _Session) -> None:
         try:
@@ -253,8 +294,7 @@ class Worker:
         if event.event == "ready":
             session.ready, session.pid = True, event.fields["pid"]
             for request in self._requests():
-                if not request.sent:
-                    self._send(request)
+                self._proceed(request)
             return
         current = next((request for request in self._requests() if request.request.id == event.id), None)
         if current is None:
@@ -266,9 +306,9 @@ class Worker:
                 fields["fraction"], fields["stage"], fields["done"], fields["total"], fields["remaining_s"]
             )
         elif event.event == "result":
-            result = messages.check_result(current.request.method, event.fields["result"])
-            self._end(current)
-            current.onResult(result, session.folder)
+            current.result = messages.check_result(current.request.method, event.fields["result"])
+            current.inbox = Inbox(session.folder, current.result)
+            self._proceed(current)
         elif event.event == "error":
             self._fail(current, self._error(event.fields["kind"], event.fields["message"], session))
 
@@ -318,13 +358,16 @@ class Worker:
             self._silence.start(self.silenceMs)
 
     def _onSilence(self) -> None:
-        if self._current is None or self._session is None:
+        current = self._current
+        if current is None or self._session is None:
             self._silence.stop()
             return
+        if (self._session.ready and not current.sent) or current.result is not None:
+            return  # arrays are on their way: it is Slicer's turn
         self._session.silent += 1
         seconds = self._session.silent * self.silenceMs // 1000
         sentence = _("No sign of life from the computing process for {seconds} s; wait, or cancel and run again")
-        self._current.onProgress(self._current.fraction, sentence.format(seconds=seconds), 0, 0, None)
+        current.onProgress(current.fraction, sentence.format(seconds=seconds), 0, 0, None)
 
     def _end(self, request: _Request) -> None:
         if request.quiet:
