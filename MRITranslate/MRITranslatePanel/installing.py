@@ -248,8 +248,8 @@ class InstallSection:
 
     def _ask(self, lacks: list[dependencies.Lack]) -> None:
         question = _(
-            "MRITranslate needs these Python packages:\n\n{names}\n\nInstall them into Slicer now? This takes some "
-            "minutes and needs a network; Slicer can be used meanwhile."
+            "MRITranslate needs these Python packages, or newer ones:\n\n{names}\n\nInstall them into Slicer now? This "
+            "takes some minutes and needs a network; Slicer can be used meanwhile."
         ).format(names="\n".join(lack.words() for lack in lacks))
         if not slicer.util.confirmOkCancelDisplay(question, _("MRITranslate")):
             sentence = _(
@@ -269,7 +269,7 @@ class InstallSection:
 
     def _onLine(self, line: str) -> None:
         shown = line if len(line) <= SHOWN_LETTERS else line[:SHOWN_LETTERS] + "..."
-        self._status.progress(0.0, shown, 0, 0, None)
+        self._status.progress(0.0, _("Installing: {line}").format(line=shown), 0, 0, None)
 
     def _onDone(self, packages: list[str]) -> None:
         waiting = self._waiting

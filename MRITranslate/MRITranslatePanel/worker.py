@@ -115,11 +115,11 @@ class Worker:
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
         self._grace.connect("timeout()", self._onGraceOver)
+        self._silence = qt.QTimer()
+        self._silence.connect("timeout()", self._onSilence)
         self._pieces = qt.QTimer()
         self._pieces.setInterval(0)
         self._pieces.connect("timeout()", self._onPiece)
-        self._silence = qt.QTimer()
-        self._silence.connect("timeout()", self._onSilence)
         slicer.app.connect("aboutToQuit()", self.stop)
 
     @property
@@ -358,13 +358,16 @@ class Worker:
             self._silence.start(self.silenceMs)
 
     def _onSilence(self) -> None:
-        if self._current is None or self._session is None:
+        current = self._current
+        if current is None or self._session is None:
             self._silence.stop()
             return
+        if (self._session.ready and not current.sent) or current.result is not None:
+            return  # arrays are on their way: it is Slicer's turn
         self._session.silent += 1
         seconds = self._session.silent * self.silenceMs // 1000
         sentence = _("No sign of life from the computing process for {seconds} s; wait, or cancel and run again")
-        self._current.onProgress(self._current.fraction, sentence.format(seconds=seconds), 0, 0, None)
+        current.onProgress(current.fraction, sentence.format(seconds=seconds), 0, 0, None)
 
     def _end(self, request: _Request) -> None:
         if request.quiet:

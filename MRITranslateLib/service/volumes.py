@@ -14,7 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -60,17 +60,16 @@ class ArrayWriter:
         }
         self._path = Path(folder) / name
         self._temporary = Path(folder) / (name + _TEMPORARY)
-        self._stream: IO[bytes] | None = None
-        with self._abandoning():
+        with self._room():
             self._stream = open(self._temporary, "wb")  # noqa: SIM115 - `write` and `abandon` close it
+        with self._room(), self._whole():
             descr = np.lib.format.dtype_to_descr(self._array.dtype)
             header = {"descr": descr, "fortran_order": False, "shape": array.shape}
             np.lib.format.write_array_header_1_0(self._stream, header)
 
     def write(self, most_bytes: int) -> bool:
         """Writes the next slices, as many as `most_bytes` hold but one at least; False when that was the end."""
-        assert self._stream is not None
-        with self._abandoning():
+        with self._room(), self._whole():
             stop = self._next + max(1, most_bytes // self._array[0].nbytes)
             self._stream.write(np.ascontiguousarray(self._array[self._next : stop]).data)
             self._next = stop
@@ -80,23 +79,34 @@ class ArrayWriter:
             os.replace(self._temporary, self._path)
         return False
 
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """What the system says of a folder without room, as one sentence."""
+        try:
+            yield
+        except OSError as error:
+            place, needed = self._path.parent.parent, self._array.nbytes
+            free = ""
+            with contextlib.suppress(OSError):
+                free = f", {shutil.disk_usage(place).free / 1e6:.1f} MB are free"
+            raise InputError(
+                f"The temporary folder {place} cannot take a volume of {needed / 1e6:.1f} MB "
+                f"({error.strerror}{free}); make room there and run again."
+            ) from error
+
     def abandon(self) -> None:
         """Deletes what was written of a file that is not complete."""
         with contextlib.suppress(OSError):  # a full disk refuses the rest of the buffer again
-            if self._stream is not None:
-                self._stream.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _abandoning(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.abandon()
-            if isinstance(error, OSError):
-                raise InputError(_no_room(self._path.parent, self._array.nbytes, error)) from error
-            raise
+            self._stream.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def write_array(
@@ -110,20 +120,6 @@ def write_array(
     writer = ArrayWriter(folder, array, spacing, origin, direction)
     writer.write(array.nbytes)
     return writer.description
-
-
-def _no_room(folder: str | os.PathLike[str], needed: int, error: OSError) -> str:
-    """One sentence; numpy's own error for a full disk has no number and no reason."""
-    place = Path(folder).parent
-    try:
-        free = f", {shutil.disk_usage(place).free / 1e6:.1f} MB are free"
-    except OSError:
-        free = ""
-    reason = error.strerror or "no space left"
-    return (
-        f"The temporary folder {place} cannot take a volume of {needed / 1e6:.1f} MB ({reason}{free}); make room there "
-        "and run again."
-    )
 
 
 def read_array(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> np.ndarray:
