@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
@@ -103,7 +104,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
+        self._sections = (
+            GenerateSection(self.ui, self._start, self._onExplained),
+            ExportSection(self.ui, self._start),
+        )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -281,6 +285,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onTranslated(self, job, node):
         results.showLayers(job.inputNode, node, 1.0)
+        if self._parameterNode:
+            self._parameterNode.exportVolume = node
         return _('Made "{name}".').format(name=node.GetName())
 
     def _onExplained(self, job, nodes):
@@ -308,14 +314,15 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
         uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+        files = logic.exportDICOM(ctNode, "/path/of/a/folder")
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
 
-    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
-    job) wait for the result while the application stays responsive, and raise InputError (something to mend),
-    OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `exportDICOM`, `loadPhantom`
+    and `wait` (any job) wait for the result while the application stays responsive, and raise InputError (something to
+    mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
     """
 
     def __init__(self):

@@ -58,7 +58,39 @@ def ijkToRAS(node) -> np.ndarray:
 
 def geometryOfNode(node) -> dict[str, list[float]]:
     """The grid of a volume node as the worker states it: spacing, origin and direction (row-major, LPS)."""
-    matrix = RAS_TO_LPS @ ijkToRAS(node)
+    return _geometry(ijkToRAS(node))
+
+
+def geometryInWorld(node) -> dict[str, list[float]]:
+    """The grid of a volume node with its parent transforms applied, as `geometryOfNode` states it.
+
+    Raises:
+        InputError: A parent transform bends the grid, or shears it.
+    """
+    matrix = ijkToRAS(node)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise InputError(
+                _('The transform over "{name}" bends it; resample the volume under it first, or take it out.').format(
+                    name=node.GetName()
+                )
+            )
+        toWorld = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(toWorld)
+        matrix = slicer.util.arrayFromVTKMatrix(toWorld) @ matrix
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > GEOMETRY_TOLERANCE:
+        raise InputError(
+            _('The grid of "{name}" is sheared; resample the volume to a straight grid first.').format(
+                name=node.GetName()
+            )
+        )
+    return _geometry(matrix)
+
+
+def _geometry(toRAS: np.ndarray) -> dict[str, list[float]]:
+    matrix = RAS_TO_LPS @ toRAS
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     direction = matrix[:3, :3] / spacing
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from MRITranslateLib.modality import MODALITIES
 
 from . import results
+from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
@@ -91,6 +92,14 @@ class Scripting(Runner):
             quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
             modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def exportDICOM(self, node, folder):
+        """Write a synthetic volume as a DICOM series into a folder of its own within `folder`; see ExportJob.
+
+        Returns:
+            The paths of the files, in the order of the slices.
+        """
+        return self.wait(ExportJob(node, str(folder)))
 
     def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
         """Make a digital head.
