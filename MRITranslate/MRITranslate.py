@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.corner import CornerSection, cornerNotice
 from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
@@ -56,6 +57,7 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", cornerNotice().start)
 
 
 def registerSampleData():
@@ -107,6 +109,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections = (
             GenerateSection(self.ui, self._start, self._onExplained),
             ExportSection(self.ui, self._start),
+            CornerSection(self.ui),
         )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
@@ -122,6 +125,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         self.removeObservers()
         self.setParameterNode(None)
+        cornerNotice().stop()
         sharedWorker().stop()
 
     def enter(self):
@@ -328,6 +332,7 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         Scripting.__init__(self)
+        cornerNotice().start()  # for a module that was loaded after the application's start
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())
