@@ -34,12 +34,15 @@ from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
+from MRITranslatePanel.tidying import tidier
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
 PARTS = ("Explain", "Generate")
 """The sections under Translate, in their order: a file in Resources/UI each."""
+SERVICES = (cornerNotice(), tidier())
+"""What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
 
 
 class MRITranslate(ScriptedLoadableModule):
@@ -57,7 +60,8 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
-        slicer.app.connect("startupCompleted()", cornerNotice().start)
+        for service in SERVICES:
+            slicer.app.connect("startupCompleted()", service.start)
 
 
 def registerSampleData():
@@ -115,6 +119,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
@@ -125,7 +130,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         self.removeObservers()
         self.setParameterNode(None)
-        cornerNotice().stop()
+        for service in SERVICES:
+            service.stop()
         sharedWorker().stop()
 
     def enter(self):
@@ -149,6 +155,12 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        # The choices came before the nodes that they name: what the widgets show of them is made up for now.
+        if self.parent.isEntered:
+            self.setParameterNode(None)
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
@@ -332,7 +344,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         Scripting.__init__(self)
-        cornerNotice().start()  # for a module that was loaded after the application's start
+        for service in SERVICES:  # for a module that was loaded after the application's start
+            service.start()
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())
