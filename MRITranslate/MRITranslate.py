@@ -31,6 +31,7 @@ from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.samples import registerSampleData
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
@@ -62,30 +63,6 @@ class MRITranslate(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
         for service in SERVICES:
             slicer.app.connect("startupCompleted()", service.start)
-
-
-def registerSampleData():
-    """Offer the digital head in the Sample Data module. It is computed on this computer, not downloaded."""
-    import SampleData
-
-    icon = os.path.join(os.path.dirname(os.path.abspath(__file__)), "Resources", "Icons", "MRITranslate.png")
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="MRITranslate",
-        sampleName="MRITranslatePhantom",
-        sampleDescription=_("Phantom patient"),
-        uris="mritranslate:phantom",
-        fileNames="MRITranslatePhantom",
-        nodeNames="MRITranslatePhantom",
-        thumbnailFileName=icon,
-        customDownloader=loadSampleData,
-    )
-
-
-def loadSampleData(source):
-    """What the Sample Data module calls when the digital head is chosen."""
-    with slicer.util.tryWithErrorDisplay(_("The phantom patient could not be made."), waitCursor=True):
-        nodes = MRITranslateLogic().loadPhantom(lesions=PHANTOM_LESIONS)
-        results.showLayers(nodes["t1"], None, 0.0)
 
 
 class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
