@@ -146,7 +146,7 @@ class CornerSection:
     def show(self, parameters) -> None:
         """No parameter of the scene: the setting is the user's."""
 
-    def update(self, running: bool) -> None:
+    def update(self) -> None:
         """It can be switched at any time."""
 
     def _onToggled(self, on: bool) -> None:

@@ -137,9 +137,9 @@ class ExportSection:
     def show(self, parameters) -> None:
         self._parameters = parameters
 
-    def update(self, running: bool) -> None:
-        reason = _("A run is under way.") if running else ""
-        if not reason and (self._parameters is None or self._parameters.exportVolume is None):
+    def update(self) -> None:
+        reason = ""
+        if self._parameters is None or self._parameters.exportVolume is None:
             reason = _("Make a synthetic volume first, or choose one.")
         what = _("Write the synthetic volume as a DICOM series, marked as derived and synthetic.")
         allow(self._ui.exportButton, reason, what)
