@@ -81,6 +81,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel, *parts = (slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", *PARTS))
         for place, part in enumerate(parts, start=2):  # under Translate
             panel.layout().insertWidget(place, part)
+        status = slicer.util.findChild(panel, "statusSection")
+        status.setParent(None)  # put in again it comes last for the Tab key too
+        panel.layout().insertWidget(2 + len(parts), status)
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
         for part in (panel, *parts):

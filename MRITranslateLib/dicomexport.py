@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from .dicomsource import Source, read_source
+from .dicomsource import Source, read_source, values_as_they_are
 from .errors import Cancelled, InputError
 from .modality import MODALITIES, Modality
 
@@ -129,6 +129,18 @@ def export_series(
     target = Path(folder)
     if not target.is_dir():
         raise InputError(f'The folder "{target.name}" does not exist; choose another one for the DICOM files.')
+    with values_as_they_are():
+        return _export(image, facts, target, source_files, progress or _no_progress, cancel or _never)
+
+
+def _export(
+    image: sitk.Image,
+    facts: Facts,
+    target: Path,
+    source_files: Sequence[str],
+    progress: Progress,
+    cancel: Callable[[], bool],
+) -> Exported:
     kind = MODALITIES[facts.modality]
     warnings: list[str] = []
     source = read_source([Path(file) for file in source_files], warnings) if source_files else None
@@ -139,7 +151,7 @@ def export_series(
     temporary = target / f".{name}_{uuid.uuid4().hex}.part"
     try:
         temporary.mkdir()
-        files = _write_slices(temporary, series, progress or _no_progress, cancel or _never)
+        files = _write_slices(temporary, series, progress, cancel)
         final = _free_name(target, name)
         temporary.rename(final)
     except OSError as error:
@@ -198,7 +210,7 @@ def _common(image: sitk.Image, facts: Facts, kind: Modality, source: Source | No
     if facts.placed:
         data.PositionReferenceIndicator = None
         kept = source is not None and facts.same_frame and source.lies_on(image)
-        if source is not None and not kept:
+        if source is not None and source.frame and not kept:
             warnings.append(
                 "The grid is not that of the DICOM source, so the series has a frame of reference of its own."
             )

@@ -5,7 +5,9 @@ What is read here names a patient. It goes into the data sets of the export and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,29 +167,46 @@ class Source:
         return [self._instances[min(placed)[1]]] if len(placed) == frames else self._instances
 
 
-def read_source(files: Sequence[Path], warnings: list[str]) -> Source | None:
-    """The series of DICOM files, without their pixels.
+@contextmanager
+def values_as_they_are() -> Iterator[None]:
+    """Within it pydicom takes odd values of the source as they are: it would refuse some and warn of others by printing
+    them, and they name the patient."""
+    from pydicom import config
 
-    Files that are gone or damaged, or belong to another series than the first, are left out with a warning; None if
-    nothing is left.
+    before = config.settings.reading_validation_mode
+    config.settings.reading_validation_mode = config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        config.settings.reading_validation_mode = before
+
+
+def read_source(files: Sequence[Path], remarks: list[str]) -> Source | None:
+    """The series of DICOM files, without their pixels; to be called within `values_as_they_are`.
+
+    Files that are gone or damaged, or belong to another series than the first, are left out, and `remarks` says so;
+    None if nothing is left.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
+    read = [found for file in files if (found := _read(file)) is not None]
+    used = [(data, one) for data, one in read if data.SeriesInstanceUID == read[0][0].SeriesInstanceUID]
+    if len(used) < len(files):
+        lost = len(files) - len(used)
+        remarks.append(f"{lost} of {len(files)} DICOM files of the source could not be used for the references.")
+    return Source(used[0][0], [one for _, one in used]) if used else None
 
-    first, instances, lost = None, [], 0
-    for file in files:
-        try:
-            data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            first = data if first is None else first
-            same = data.SeriesInstanceUID == first.SeriesInstanceUID and first.StudyInstanceUID
-            instances += [_instance(data)] if same else []
-            lost += 0 if same else 1
-        except (OSError, InvalidDicomError, AttributeError, ValueError):  # no file, no DICOM, no such attribute
-            first = first if instances else None
-            lost += 1
-    if lost:
-        warnings.append(f"{lost} of {len(files)} DICOM files of the source could not be used for the references.")
-    return Source(first, instances) if first is not None and instances else None
+
+def _read(file: Path) -> tuple[Dataset, _Instance] | None:
+    import pydicom
+
+    try:
+        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        if data.StudyInstanceUID and data.SeriesInstanceUID:
+            return data, _instance(data)
+    except Exception:  # gone, cut off, no DICOM, without identity: such a file is left out, whatever it is
+        return None
+    return None
 
 
 def _instance(data: Dataset) -> _Instance:

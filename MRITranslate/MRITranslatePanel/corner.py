@@ -55,9 +55,11 @@ class CornerNotice:
         if not self._started:
             return
         self._started = False
-        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._onLayoutChanged)
-        for view in self._views.values():
-            view.remove()
+        layoutManager = slicer.app.layoutManager()
+        if layoutManager is not None:  # at the application's end the views may have gone first
+            layoutManager.disconnect("layoutChanged(int)", self._onLayoutChanged)
+            for view in self._views.values():
+                view.remove()
         self._views = {}
 
     def _onLayoutChanged(self, layout: int = 0) -> None:

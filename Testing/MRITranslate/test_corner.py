@@ -149,11 +149,9 @@ def test_it_goes_with_the_module_and_is_painted_once(logic):
 
 def amber(view):
     """Pixels of the notice's colour in a view."""
-    image = view.grab().toImage()
-    pixels = np.array(
-        [image.pixelColor(x, y).getRgb()[:3] for x in range(image.width()) for y in range(image.height())]
-    )
-    return int((np.abs(pixels - [255, 199, 51]).max(axis=1) < 40).sum())
+    from Testing.host.sliceview import painted
+
+    return int((np.abs(painted(view).astype(int) - [255, 199, 51]).max(axis=2) < 40).sum())
 
 
 @pytest.mark.usefixtures("logic")

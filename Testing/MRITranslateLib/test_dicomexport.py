@@ -244,6 +244,20 @@ def test_patient_names_in_other_scripts_survive(tmp_path):
     assert {str(data.PatientName) for data in headers(made)} == {"Müller^Änne=山田^太郎"}
 
 
+def test_odd_values_of_a_source_are_kept_and_never_printed(tmp_path, capfd, recwarn):
+    """They name the patient, and what a worker prints may be shown or kept."""
+    odd = {"_0010_0020": "N" * 80, "_0010_0030": "1.2.1960", "_0010_1010": "about 60", "_0008_0090": "Doctor " * 20}
+    files = _source(tmp_path / "source", 2, **odd)
+    made = export_series(read_series(tmp_path / "source"), MR, tmp_path, files)
+    out, err = capfd.readouterr()
+    assert out + err == ""
+    assert list(recwarn) == []
+    assert made.warnings == ()
+    data = headers(made)[0]
+    assert data.PatientID.startswith("NNNN")
+    assert str(data.PatientBirthDate) == "1.2.1960"
+
+
 def test_a_multi_frame_source_is_referred_to_as_one_instance(tmp_path):
     """An enhanced file keeps the places of its frames in functional groups."""
     files = _source(tmp_path / "source")

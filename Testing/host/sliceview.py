@@ -36,6 +36,13 @@ def slice_image(logic: Any) -> QtGui.QImage:
     return QtGui.QImage(flipped.data, width, height, width * 3, QtGui.QImage.Format.Format_RGB888).copy()
 
 
+def painted(view: Any) -> np.ndarray:
+    """What a slice view shows, with all that is painted over the slice: uint8 (row, column, red green blue)."""
+    image = view._native_object().grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
+    lines = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+
 def _write(
     painter: QtGui.QPainter, where: QtCore.QRect, alignment: QtCore.Qt.AlignmentFlag, text: str, colour: Any = "#ffffff"
 ) -> None:
