@@ -285,15 +285,22 @@ def test_a_result_knows_its_source_in_a_scene_with_other_ids(logic, patient, tmp
     import slicer
 
     logic.translate(patient, TINY_T2)
-    patient.SetName("The patient's scan")
+    logic.explain(patient, TINY_T2, plane=(2, 6))
+    identity = patient.GetID()
     assert slicer.util.saveScene(str(tmp_path / "s.mrb"))
     slicer.mrmlScene.Clear()
-    others = [head(name="Scan") for _ in range(2)]
+    others = [head(name="Other") for _ in range(2)]
     slicer.util.loadScene(str(tmp_path / "s.mrb"), {"clear": False})
-    node = slicer.mrmlScene.GetFirstNodeByName("Scan [synthetic T2]")
-    source = sys.modules["MRITranslatePanel.results"].sourceOf(node)
-    assert source.GetName() == "The patient's scan"
+    scan = slicer.mrmlScene.GetFirstNodeByName("Scan")
+    assert scan.GetID() != identity
+    source = sys.modules["MRITranslatePanel.results"].sourceOf(
+        slicer.mrmlScene.GetFirstNodeByName("Scan [synthetic T2]")
+    )
+    assert source is scan
     assert source not in others
+    before = nodes_of_scene()
+    logic.explain(scan, TINY_T2, plane=(2, 5))  # scrolling on overwrites the slice of before
+    assert nodes_of_scene() == before
 
 
 STATE = {
