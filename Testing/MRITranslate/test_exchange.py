@@ -60,6 +60,11 @@ def test_a_small_array_is_there_at_once_and_half_a_large_one_can_be_removed(exch
     assert outbox.done
 
 
+def write_all(outbox):
+    while not outbox.done:
+        outbox.step()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="limits as POSIX has them")
 def test_a_full_disk_is_a_sentence_and_leaves_no_half_a_file(exchange, tmp_path):
     import resource
@@ -73,8 +78,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_a_file(exchange, tmp_path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, before[1]))  # the system refuses what goes beyond
     try:
         with pytest.raises(InputError, match="make room there"):
-            while not outbox.done:
-                outbox.step()
+            write_all(outbox)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
