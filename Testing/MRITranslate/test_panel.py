@@ -273,4 +273,4 @@ def test_choices_are_kept_in_the_parameter_node(panel):
     panel.ui.deviceCombo.currentIndex = 1
     panel.ui.methodCombo.currentIndex = 2
     panel.ui.opacitySlider.value = 0.7
-    assert (parameters.device.value, parameters.method.value, parameters.opacity) == ("cpu", "hirescam", 0.7)
+    assert (parameters.device, parameters.method.value, parameters.opacity) == ("cpu", "hirescam", 0.7)
