@@ -47,7 +47,7 @@ def maskArray(regionNode, referenceNode, segment: str = "") -> np.ndarray:
 def boxArray(roiNode, referenceNode) -> np.ndarray:
     """The voxels of `referenceNode` whose centres lie in a box of any direction; without those if it is inside out.
 
-    The box is the one that Slicer draws: under a transform that bends or shears it keeps its right angles.
+    The box is the one that Slicer draws: a transform may turn and stretch it, but it keeps its right angles.
 
     Args:
         roiNode: A vtkMRMLMarkupsROINode.
@@ -57,9 +57,7 @@ def boxArray(roiNode, referenceNode) -> np.ndarray:
         uint8 array (slice, row, column), 1 inside; all 0 for a box that has not been drawn.
     """
     size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
-    edges = [0.0, 0.0, 0.0]
-    roiNode.GetSizeWorld(edges)
-    half = np.array(edges) / 2
+    half = np.array(roiNode.GetSize()) / 2  # in the box's own millimetres, which a transform may stretch
     if not half.any():
         return np.zeros(size, np.uint8)
     toBox = np.linalg.inv(slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()))
