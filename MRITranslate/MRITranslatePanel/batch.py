@@ -183,7 +183,7 @@ class _Item(_Step):
 class SequenceJob:
     """A synthetic sequence of a sequence of scalar volumes: the same index, and a browser that plays both.
 
-    Items that fail are missing in it, and the synthetic volume is then not shown.
+    Items that fail are missing in it; the volume that shows it is then empty.
 
     Attributes:
         sequenceNode: vtkMRMLSequenceNode of scalar volumes.
@@ -263,10 +263,12 @@ class SequenceJob:
             if browser is None:
                 browser = additions.add(slicer.vtkMRMLSequenceBrowserNode(), f"{name} {suffix} [{_('browser')}]")
                 browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
+            modifying = browser.StartModify()  # or Slicer makes volumes of its own for the new sequences at once
             for sequence, volume in volumes.values():
                 browser.AddSynchronizedSequenceNodeID(sequence.GetID())
-                browser.SetMissingItemMode(sequence, browser.MissingItemDisplayHidden)
+                browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
                 browser.AddProxyNode(volume, sequence, False)
+            browser.EndModify(modifying)
             slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
             return [volumes["image"][1]]
 

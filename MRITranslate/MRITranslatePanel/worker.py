@@ -23,8 +23,9 @@ from MRITranslateLib.service import messages
 
 from .process_tree import killTree
 
-GRACE_MS = 5000
-"""Time that the worker has to obey a cancel message before its processes are killed."""
+GRACE_MS = 700
+"""Time that the worker has to obey a cancel message before its processes are killed: a second in all for the person who
+pressed Cancel. The loops ask after every batch, so that only a slow batch, or the start of torch, costs the process."""
 QUIT_MS = 1500
 """Time that an idle worker has to leave on its own when the application quits."""
 STDERR_LINES = 40
