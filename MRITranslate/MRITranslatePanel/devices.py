@@ -9,7 +9,7 @@ from typing import Optional
 import qt
 from slicer.i18n import tr as _
 
-from MRITranslateLib.errors import Cancelled, InputError
+from MRITranslateLib.errors import Cancelled
 
 from . import dependencies, results
 from .sections import WARNING_STYLE, chooseItem, fillCombo
@@ -137,12 +137,7 @@ class DeviceSection:
             if self._parameters is not None:
                 self._say(_("The devices will be known after the first run."))
             return
-        try:
-            sharedWorker().checkFree(quiet=True)
-        except InputError:
-            self._timer.start(AGAIN_MS)
-            return
-        if self._logic.running:
+        if self._logic.running or sharedWorker().quietBusy:
             self._timer.start(AGAIN_MS)
             return
         try:

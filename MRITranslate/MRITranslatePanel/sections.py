@@ -12,6 +12,7 @@ from MRITranslateLib.errors import Cancelled, InputError, PackageError
 
 from . import dependencies
 from .jobs import CheckJob
+from .worker import sharedWorker
 
 PROBLEM_STYLE = "color: #b3261e;"
 WARNING_STYLE = "color: #9a6700;"
@@ -204,7 +205,7 @@ class DomainSection:
     def _ask(self) -> None:
         if self._key in (None, self._shown) or dependencies.missing():
             return
-        if self._asked or self._logic.running:  # its turn will come
+        if self._asked or self._logic.running or sharedWorker().quietBusy:  # its turn will come
             self._timer.start()
             return
         key = self._key

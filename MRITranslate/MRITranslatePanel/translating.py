@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from . import results
 from .batch import SequenceJob, StudyJob, sequenceOf, studyOf
@@ -12,7 +14,7 @@ from .parameters import Scope
 from .sections import DomainSection, ModelSection, allow
 
 
-class TranslateSection:
+class TranslateSection(VTKObservationMixin):
     """Shows what the input looks like, the models, the devices; starts the translation that Run asks for.
 
     `start(makeJob, title, whenDone)` runs a job; `whenDone(job, outcome)` shows the outcome and returns a sentence for
@@ -20,6 +22,7 @@ class TranslateSection:
     """
 
     def __init__(self, ui, logic, start) -> None:
+        VTKObservationMixin.__init__(self)
         self._ui = ui
         self._start = start
         self._parameters = None
@@ -46,11 +49,16 @@ class TranslateSection:
 
     def show(self, parameters) -> None:
         """Show what the parameter node does not show by itself; None while there is none."""
+        self.removeObservers()
         self._parameters = parameters
         self._devices.show(parameters)
         if parameters is None:
             self._domain.update(None, "")
-        elif self._models.name != parameters.model:
+            return
+        if parameters.inputVolume is not None:  # it may be chosen before its voxels are there
+            event = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
+            self.addObserver(parameters.inputVolume, event, self._onVoxels)
+        if self._models.name != parameters.model:
             self._models.choose(parameters.model)
 
     def update(self, running: bool) -> None:
@@ -92,6 +100,9 @@ class TranslateSection:
         if needsModel and not self._models.name:
             return _("No translation model is installed; see About this model.")
         return ""
+
+    def _onVoxels(self, caller, event) -> None:
+        self._domain.update(caller, self._models.name)
 
     def _onModelChosen(self, name: str) -> None:
         if self._parameters:

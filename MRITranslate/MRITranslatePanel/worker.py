@@ -110,6 +110,11 @@ class Worker:
         return self._current is not None
 
     @property
+    def quietBusy(self) -> bool:
+        """Whether a quiet request is under way: another one would be refused."""
+        return self._quiet is not None
+
+    @property
     def processId(self) -> int:
         """The process id of the running worker, 0 if there is none."""
         return self._session.pid or int(self._session.process.processId()) if self._session else 0

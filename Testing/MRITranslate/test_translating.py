@@ -200,3 +200,20 @@ def test_mask_on_another_grid_and_of_nothing(panel):
     labels.SetOrigin(900, 0, 0)
     click_and_wait(panel, panel.ui.runButton)
     assert '"Fine" covers no voxel' in panel.ui.statusLabel.text
+
+
+def test_quiet_questions_take_turns(panel):
+    """While a quiet request is under way, the look at the input and the question for devices wait."""
+    worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
+    answers = []
+    section = fresh_devices(panel)
+    head()
+    shape = {"shape": [32, 96, 96]}
+    worker.request("phantom", shape, lambda *report: None, lambda *result: answers.append(1), answers.append, True)
+    panel._translate._domain._ask()
+    section._ask()
+    assert panel.ui.domainLabel.text == ""
+    assert not answers
+    wait(lambda: panel.ui.domainLabel.text)
+    assert "under way" not in panel.ui.domainLabel.text
+    wait(lambda: section._found is not None)
