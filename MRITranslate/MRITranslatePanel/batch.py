@@ -299,13 +299,14 @@ class Batch:
     `start` is the runner's; the callbacks are those of a job, but what `onFinished` gets is a Translated.
     """
 
-    def __init__(self, start, job, onProgress, onFinished, onFailed) -> None:
+    def __init__(self, start, job, onProgress, onFinished, onFailed, onStarted=None) -> None:
         self._start = start
         self._job = job
         self._tell, self._finished, self._failed = onProgress, onFinished, onFailed
+        self._started = onStarted
         self._steps, self._step, self._number, self._total = [], None, 0, 0
         self._made, self._left, self._warnings = [], [], []
-        self._begun = 0.0
+        self._begun = None
         self._closed = False
         self._observation = None
 
@@ -320,7 +321,6 @@ class Batch:
         self._steps = self._job.steps()
         self._total = len(self._steps)
         self._observation = slicer.mrmlScene.AddObserver(slicer.mrmlScene.StartCloseEvent, self._onSceneClosed)
-        self._begun = time.monotonic()
         if not self._next():
             self._unwatch()
             raise self._nothing()
@@ -331,7 +331,7 @@ class Batch:
             self._step = self._steps.pop(0)
             self._number += 1
             try:
-                self._start(self._step.make(), self._onProgress, self._onDone, self._onError)
+                self._start(self._step.make(), self._onProgress, self._onDone, self._onError, self._onStarted)
                 return True
             except Exception as error:  # whatever it is, it is the matter of this one
                 self._leave(error)
@@ -343,6 +343,12 @@ class Batch:
 
     def _onSceneClosed(self, caller, event) -> None:
         self._closed = True
+
+    def _onStarted(self) -> None:
+        if self._begun is None:
+            self._begun = time.monotonic()
+            if self._started is not None:
+                self._started()
 
     def _onProgress(self, fraction: float, stage: str, done: int, total: int, remaining) -> None:
         if self._tell is None:

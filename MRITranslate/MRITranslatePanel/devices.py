@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from MRITranslateLib.errors import Cancelled
 
 from . import dependencies, results
-from .sections import WARNING_STYLE, chooseItem, fillCombo
+from .sections import chooseItem, fillCombo
+from .themes import WARNING, setTone
 from .worker import sharedWorker
 
 AUTOMATIC, PROCESSOR, LOOK = "auto", "cpu", "?"
@@ -163,7 +164,7 @@ class DeviceSection:
 
     def _say(self, sentence: str) -> None:
         self._ui.deviceNote.text = sentence
-        self._ui.deviceNote.styleSheet = WARNING_STYLE
+        setTone(self._ui.deviceNote, WARNING)
         self._ui.deviceNote.visible = bool(sentence)
 
 

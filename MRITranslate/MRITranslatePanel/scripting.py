@@ -9,8 +9,8 @@ from .batch import SEQUENCE, Batch, SequenceJob, StudyJob, sequenceOf, studyOf
 from .devices import DevicesJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
+from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
-from .run import Runner
 
 CT_QUANTITY = MODALITIES["CT"].quantity_code
 
@@ -55,12 +55,13 @@ class Scripting(Runner):
             sequence = sequenceOf(sequence)[0]
         return self.wait(SequenceJob(sequence, model, device, maskNode, uncertainty, cycle))
 
-    def start(self, job, onProgress=None, onFinished=None, onFailed=None):
-        """As Runner.start, for batches too."""
+    def start(self, job, onProgress=None, onFinished=None, onFailed=None, onStarted=None):
+        """As Runner.start, for batches too: each of their translations takes its turn."""
+        callbacks = (onProgress, onFinished, onFailed, onStarted)
         if isinstance(job, (StudyJob, SequenceJob)):
-            Batch(super().start, job, onProgress, onFinished, onFailed).begin()
+            Batch(super().start, job, *callbacks).begin()
         else:
-            super().start(job, onProgress, onFinished, onFailed)
+            super().start(job, *callbacks)
 
     def devices(self):
         """What there is to compute on: a list of Device (name, title, freeBytes)."""

@@ -61,11 +61,11 @@ class TranslateSection(VTKObservationMixin):
         if self._models.name != parameters.model:
             self._models.choose(parameters.model)
 
-    def update(self, running: bool) -> None:
+    def update(self) -> None:
         """Enable what can be done; a disabled button says in its tool tip why."""
         ui, parameters = self._ui, self._parameters
         scope = parameters.scope if parameters else Scope.VOLUME
-        reason = self.reasonNot(running)
+        reason = self.reasonNot()
         if not reason and scope == Scope.SEQUENCE and sequenceOf(parameters.inputVolume)[0] is None:
             reason = _("The input is no item of a sequence; choose one that is, or translate this volume.")
         what = {
@@ -91,10 +91,8 @@ class TranslateSection(VTKObservationMixin):
         if parameters:
             self._domain.update(parameters.inputVolume, self._models.name)
 
-    def reasonNot(self, running: bool, needsModel: bool = True) -> str:
+    def reasonNot(self, needsModel: bool = True) -> str:
         """What is missing for a run on the input volume, "" if nothing is."""
-        if running:
-            return _("A run is under way.")
         if not self._parameters or not self._parameters.inputVolume:
             return _("Choose an input volume, or load the phantom patient.")
         if needsModel and not self._models.name:
