@@ -1,4 +1,4 @@
-"""Many translations in one go: the volumes of a study, or the items of a sequence, one after the other.
+"""Many translations in one go, one after the other: of the volumes of a study, or of a sequence (see `sequences`).
 
 A batch is started as a job is (`Scripting.start`). One failure does not stop the rest; cancelling stops the batch and
 keeps what is complete.
@@ -16,12 +16,13 @@ import vtk
 from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import Cancelled, InputError
-from MRITranslateLib.modality import modality
 
 from . import dependencies, results
-from .jobs import TranslateJob, mapsOf, readOn
+from .jobs import TranslateJob
 
-SCALAR, SEQUENCE = "vtkMRMLScalarVolumeNode", "vtkMRMLSequenceNode"
+SCALAR = "vtkMRMLScalarVolumeNode"
+MOST_NAMES = 3
+"""Of those that share a warning."""
 
 
 class Translated(typing.NamedTuple):
@@ -56,16 +57,7 @@ def volumesOf(item: int) -> list:
     return [n for n in nodes if not hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(n), "Study")]
 
 
-def sequenceOf(node):
-    """The sequence whose item a volume shows, and the browser that plays it; (None, None) for any other volume."""
-    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        sequence = browser.GetSequenceNode(node) if node is not None else None
-        if sequence is not None:
-            return sequence, browser
-    return None, None
-
-
-class _Step:
+class Step:
     """One translation of a batch."""
 
     def __init__(self, name: str, job: TranslateJob) -> None:
@@ -115,7 +107,7 @@ class StudyJob:
 
     def steps(self) -> list:
         return [
-            _Step(
+            Step(
                 node.GetName(),
                 TranslateJob(node, self.model, self.device, None, self.maskNode, self.uncertainty, self.cycle),
             )
@@ -130,169 +122,6 @@ class StudyJob:
         return [node for __, node in made]
 
 
-class _ItemJob(TranslateJob):
-    """The translation of a volume that is in the scene for this alone: what comes out is not added to the scene."""
-
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> dict:
-        found = {"modality": result["modality"], "provenance": result["provenance"]}
-        for key in ("image", "uncertainty", "cycle"):
-            if result.get(key) is not None:
-                array = readOn(folder, result[key], self.inputNode)
-                found[key] = results.newVolume(array, self.inputNode)
-        return found
-
-
-class _Item(_Step):
-    """An item of a sequence. Runs look at the scene's volumes, so the item is lent to the scene while it is used."""
-
-    def __init__(self, batch: SequenceJob, index: int, transformID: str) -> None:
-        sequence = batch.sequenceNode
-        self.value = sequence.GetNthIndexValue(index)
-        name = f"{sequence.GetIndexName()} {self.value} {sequence.GetIndexUnit()}".strip()
-        super().__init__(name, None)
-        self._batch = batch
-        self._transformID = transformID
-        self._lent = None
-
-    def make(self) -> TranslateJob:
-        batch = self._batch
-        item = batch.sequenceNode.GetDataNodeAtValue(self.value)
-        if item is None:
-            raise InputError(_("It is no longer in the sequence."))
-        node = slicer.mrmlScene.CreateNodeByClass(SCALAR)
-        node.UnRegister(None)
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        node.SetName(f"{batch.sequenceNode.GetName()} {self.name}")
-        node.SetAndObserveImageData(item.GetImageData())
-        node.CopyOrientation(item)
-        self._lent = slicer.mrmlScene.AddNode(node)
-        self._lent.SetAndObserveTransformNodeID(self._transformID)
-        return _ItemJob(node, batch.model, batch.device, None, batch.maskNode, batch.uncertainty, batch.cycle)
-
-    def needed(self) -> bool:
-        return slicer.mrmlScene.IsNodePresent(self._batch.sequenceNode)
-
-    def clean(self) -> None:
-        if self._lent is not None and slicer.mrmlScene.IsNodePresent(self._lent):
-            slicer.mrmlScene.RemoveNode(self._lent)
-        self._lent = None
-
-
-@dataclasses.dataclass(frozen=True)
-class SequenceJob:
-    """A synthetic sequence of a sequence of scalar volumes: the same index, and a browser that plays both.
-
-    Items that fail are missing in it; the volume that shows it is then empty.
-
-    Attributes:
-        sequenceNode: vtkMRMLSequenceNode of scalar volumes.
-        model, device, maskNode, uncertainty, cycle: As for TranslateJob; the maps become sequences too.
-    """
-
-    sequenceNode: Any
-    model: str
-    device: str = "auto"
-    maskNode: Optional[Any] = None
-    uncertainty: Any = False
-    cycle: Any = False
-
-    def check(self) -> None:
-        node = self.sequenceNode
-        if node is None or not node.IsA(SEQUENCE):
-            raise InputError(_("The volume is no item of a sequence; choose one that is, or translate the volume."))
-        if node.GetDataNodeClassName() != SCALAR:
-            raise InputError(
-                _('"{name}" is no sequence of scalar volumes; choose another one.').format(name=node.GetName())
-            )
-
-    def _browser(self):
-        """The browser that plays the sequence and the volume that it shows, if there are any."""
-        for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-            if browser.IsSynchronizedSequenceNode(self.sequenceNode, True):
-                return browser, browser.GetProxyNode(self.sequenceNode)
-        return None, None
-
-    def steps(self) -> list:
-        shown = self._browser()[1]
-        transformID = shown.GetTransformNodeID() if shown is not None else None
-        return [_Item(self, index, transformID) for index in range(self.sequenceNode.GetNumberOfDataNodes())]
-
-    def where(self, number: int, total: int) -> str:
-        return _("Item {number} of {total}").format(number=number, total=total)
-
-    def gather(self, made: list) -> list:
-        """Put the sequences of what was made into the scene; returns the volume that shows the synthetic image."""
-        if not made or not slicer.mrmlScene.IsNodePresent(self.sequenceNode):
-            return []
-        browser, shown = self._browser()
-        first = made[0][1]
-        target = modality(first["modality"])
-        suffix = _("[synthetic {modality}]").format(modality=target.name)
-        name = (shown or self.sequenceNode).GetName()
-        kinds = [("image", suffix, results.SYNTHETIC, None)]
-        kinds += [(key, f"[{title}]", kind, look) for key, title, kind, look in mapsOf(target, self.model)]
-        with results.Additions() as additions:
-            new, volumes = [], {}
-            for key, title, kind, look in kinds:
-                items = [(value, found[key]) for value, found in made if key in found]
-                if not items:
-                    continue
-                for __, node in items:
-                    node.SetName(f"{name} {title}")
-                    self._state(node, kind, first)
-                sequence = additions.add(self._sequence(items), f"{name} {title} [{_('sequence')}]")
-                self._state(sequence, kind, first)
-                # What the views show of the sequence: the browser fills it with one item or another.
-                volume = slicer.mrmlScene.CreateNodeByClass(SCALAR)
-                volume.UnRegister(None)
-                volume.CopyContent(items[0][1])
-                volume = additions.add(volume, f"{name} {title}")
-                self._state(volume, kind, first)
-                if look is None:
-                    results.setQuantity(volume, target)
-                    results.setWindow(volume, target)
-                else:
-                    results.showAsSpread(volume, look)
-                    volumes["image"][1].SetNodeReferenceID(results.PREFIX + key, volume.GetID())
-                if shown is not None:
-                    results.followTransform(volume, shown)
-                volumes[key] = sequence, volume
-                new += [sequence, volume]
-            additions.folderBeside(shown or self.sequenceNode, f"{name} [MRITranslate {self.model}]", new)
-            if browser is None:
-                browser = additions.add(slicer.vtkMRMLSequenceBrowserNode(), f"{name} {suffix} [{_('browser')}]")
-                browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
-            modifying = browser.StartModify()  # or Slicer makes volumes of its own for the new sequences at once
-            for sequence, volume in volumes.values():
-                browser.AddSynchronizedSequenceNodeID(sequence.GetID())
-                browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
-                browser.AddProxyNode(volume, sequence, False)
-            browser.EndModify(modifying)
-            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-            return [volumes["image"][1]]
-
-    def _sequence(self, items: list):
-        """A sequence of nodes with the index of the one that is translated."""
-        sequence = slicer.vtkMRMLSequenceNode()
-        sequence.SetIndexName(self.sequenceNode.GetIndexName())
-        sequence.SetIndexUnit(self.sequenceNode.GetIndexUnit())
-        sequence.SetIndexType(self.sequenceNode.GetIndexType())
-        for value, node in items:
-            sequence.SetDataNodeAtValue(node, value)
-        return sequence
-
-    def _state(self, node, kind: str, found: dict) -> None:
-        parameters = {
-            "model": self.model,
-            "device": self.device,
-            "masked": self.maskNode is not None,
-            "uncertainty": self.uncertainty,
-            "cycle": self.cycle,
-        }
-        results.setProvenance(node, kind, self.sequenceNode, found["provenance"], parameters)
-
-
 class Batch:
     """Starts the translations of a batch, each when the one before has ended.
 
@@ -305,7 +134,7 @@ class Batch:
         self._tell, self._finished, self._failed = onProgress, onFinished, onFailed
         self._started = onStarted
         self._steps, self._step, self._number, self._total = [], None, 0, 0
-        self._made, self._left, self._warnings = [], [], []
+        self._made, self._left, self._warnings = [], [], {}
         self._begun = None
         self._closed = False
         self._observation = None
@@ -363,7 +192,8 @@ class Batch:
     def _onDone(self, outcome, warnings: list) -> None:
         name = self._step.name
         self._made.append((getattr(self._step, "value", name), outcome))
-        self._warnings += [f"{name}: {text}" for text in warnings]
+        for text in warnings:
+            self._warnings.setdefault(text, []).append(name)
         self._step.clean()
         self._goOn()
 
@@ -409,9 +239,19 @@ class Batch:
         if error is None:
             out = [_('Left out "{name}": {reason}').format(name=name, reason=reason) for name, reason in self._left]
             if self._finished is not None:
-                self._finished(Translated(nodes, self._left), [*self._warnings, *out])
+                self._finished(Translated(nodes, self._left), [*out, *self._said()])
         elif self._failed is not None:
             self._failed(error)
+
+    def _said(self) -> list[str]:
+        """The warnings, each once, with the names of those that it was said of."""
+        sentences = []
+        for text, names in self._warnings.items():
+            whose = ", ".join(names) if len(names) <= MOST_NAMES else _("{count} of them").format(count=len(names))
+            if len(names) == len(self._made) > 1:
+                whose = _("All")
+            sentences.append(f"{whose}: {text}")
+        return sentences
 
     def _nothing(self) -> InputError:
         reasons = " ".join(f"{name}: {reason}" for name, reason in self._left)

@@ -13,7 +13,7 @@ from MRITranslateLib.errors import Cancelled
 
 from . import dependencies, results
 from .sections import chooseItem, fillCombo
-from .themes import WARNING, setTone
+from .themes import PLAIN, WARNING, setTone
 from .worker import sharedWorker
 
 AUTOMATIC, PROCESSOR, LOOK = "auto", "cpu", "?"
@@ -110,7 +110,7 @@ class DeviceSection:
                 # A script may say "cuda" for the first of them.
                 same = next((name for name in names if name.startswith(chosen + ":")), "")
                 if not same:
-                    self._say(self._gone(chosen))
+                    self._say(self._gone(chosen), WARNING)
                 self._parameters.device = chosen = same or AUTOMATIC
         fillCombo(self._ui.deviceCombo, items)
         chooseItem(self._ui.deviceCombo, chosen)
@@ -162,9 +162,9 @@ class DeviceSection:
         else:  # what matters of that a run says in the open
             self._say("")
 
-    def _say(self, sentence: str) -> None:
+    def _say(self, sentence: str, tone: str = PLAIN) -> None:
         self._ui.deviceNote.text = sentence
-        setTone(self._ui.deviceNote, WARNING)
+        setTone(self._ui.deviceNote, tone)
         self._ui.deviceNote.visible = bool(sentence)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from MRITranslateLib.modality import MODALITIES
 
 from . import results
-from .batch import SEQUENCE, Batch, SequenceJob, StudyJob, sequenceOf, studyOf
+from .batch import Batch, StudyJob, studyOf
 from .devices import DevicesJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from .sequences import SEQUENCE, SequenceJob, sequenceOf
 
 CT_QUANTITY = MODALITIES["CT"].quantity_code
 

@@ -7,11 +7,12 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from . import results
-from .batch import SequenceJob, StudyJob, sequenceOf, studyOf
+from .batch import StudyJob, studyOf
 from .devices import DeviceSection
 from .jobs import TranslateJob
 from .parameters import Scope
 from .sections import DomainSection, ModelSection, allow
+from .sequences import SequenceJob, sequenceOf
 
 
 class TranslateSection(VTKObservationMixin):
@@ -133,9 +134,10 @@ class TranslateSection(VTKObservationMixin):
 
     def _onBatch(self, job, made) -> str:
         self._devices.ask()
-        first = made.nodes[0]
         shown = self._parameters.inputVolume if self._parameters else None
-        if isinstance(job, SequenceJob) and shown is not None:
-            results.showLayers(shown, first, 1.0)
+        for node in made.nodes if shown is not None else []:
+            source = node.GetAttribute(results.PREFIX + "SourceNodeID")
+            if isinstance(job, SequenceJob) or source == shown.GetID():
+                results.showLayers(shown, node, 1.0)
         names = ", ".join(f'"{node.GetName()}"' for node in made.nodes)
         return _("Made {names}.").format(names=names)

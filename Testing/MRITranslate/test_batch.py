@@ -91,7 +91,8 @@ def test_one_failure_does_not_stop_the_rest(logic):
     wait(lambda: outcome)
     assert names(outcome["made"].nodes) == ["First [synthetic T2]", "Last [synthetic T2]"]
     assert any(text.startswith('Left out "Flat": ') and "everywhere" in text for text in outcome["warnings"])
-    assert any(text.startswith("First: ") for text in outcome["warnings"])
+    assert len(outcome["warnings"]) == len(set(outcome["warnings"])) > 1  # what was said of both is said once
+    assert all(text.startswith(("Left out", "All: ")) for text in outcome["warnings"])
     stages = [stage for __, stage, *__ in progress]
     for number in (1, 2, 3):
         assert any(stage.startswith(f"Volume {number} of 3: ") for stage in stages)
@@ -126,6 +127,8 @@ def start_slow_batch(panel, count=3):
 
 
 def test_cancelling_a_batch_keeps_what_is_complete(slow_model, panel):
+    import slicer
+
     start_slow_batch(panel)
     panel.ui.cancelButton.click()
     wait(lambda: not panel.logic.running)
@@ -136,6 +139,8 @@ def test_cancelling_a_batch_keeps_what_is_complete(slow_model, panel):
     choose_model(panel, TINY_T2)
     click_and_wait(panel, panel.ui.runButton)
     assert by_name("Slow 2 [synthetic T2]") is not None, panel.ui.statusLabel.text
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetForegroundVolumeID() == by_name("Quick [synthetic T2]_1").GetID()
     assert 'Left out "Quick [synthetic T2]"' in panel.ui.warningsLabel.text
 
 
@@ -297,7 +302,12 @@ def test_cancelled_sequence_keeps_its_complete_items(logic):
         if stage.startswith("Item 3 of 12"):
             logic.cancel()
 
-    logic.start(batch().SequenceJob(source, TINY_T2), cancel_in_the_third, outcome.append, outcome.append)
+    logic.start(
+        sys.modules["MRITranslatePanel.sequences"].SequenceJob(source, TINY_T2),
+        cancel_in_the_third,
+        outcome.append,
+        outcome.append,
+    )
     wait(lambda: outcome)
     assert isinstance(outcome[0], Cancelled)
     assert "2 of 12 are complete" in str(outcome[0])
@@ -325,3 +335,24 @@ def test_panel_translates_the_sequence_of_its_input(panel):
     click_and_wait(panel, panel.ui.runButton)
     assert f'Made "{shown.GetName()} [synthetic T2]"' in panel.ui.statusLabel.text
     assert len(browser_sequences(browser)) == 2
+
+
+def test_other_jobs_take_turns_with_a_batch(logic):
+    """A job that is started during a batch waits for one translation, not for the whole batch; all can be cancelled."""
+    jobs, ended = sys.modules["MRITranslatePanel.jobs"], []
+    scans = [head(name=f"Scan {number}") for number in range(3)]
+    logic.start(
+        batch().StudyJob(study_of(*scans), TINY_T2),
+        None,
+        lambda made, warnings: ended.append(names(made.nodes)),
+        ended.append,
+    )
+    other = head(name="Other")
+    logic.start(jobs.TranslateJob(other, TINY_CT), None, lambda node, warnings: ended.append(node.GetName()))
+    wait(lambda: len(ended) == 2)
+    assert ended == ["Other [synthetic CT]", [f"Scan {number} [synthetic T2]" for number in range(3)]]
+    logic.start(batch().StudyJob(batch().studyOf(scans[0]), TINY_T2), None, None, ended.append)
+    logic.cancelAll()
+    wait(lambda: len(ended) == 3)
+    assert isinstance(ended[2], Cancelled)
+    assert not logic.running
