@@ -118,8 +118,8 @@ class StudyJob:
         return _("Volume {number} of {total}").format(number=number, total=total)
 
     def gather(self, made: list) -> list:
-        """The nodes of the batch, of those of its steps."""
-        return [node for __, node in made]
+        """The nodes of the batch, of what its translations delivered."""
+        return made
 
 
 class Batch:
@@ -191,7 +191,7 @@ class Batch:
 
     def _onDone(self, outcome, warnings: list) -> None:
         name = self._step.name
-        self._made.append((getattr(self._step, "value", name), outcome))
+        self._made.append(outcome)
         for text in warnings:
             self._warnings.setdefault(text, []).append(name)
         self._step.clean()

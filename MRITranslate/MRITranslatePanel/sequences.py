@@ -27,33 +27,43 @@ def sequenceOf(node):
     return None, None
 
 
+@dataclasses.dataclass(frozen=True)
 class _ItemJob(TranslateJob):
-    """The translation of a volume that is in the scene for this alone: what comes out is not added to the scene."""
+    """The translation of a volume that is in the scene for this alone.
+
+    What comes out is not added to the scene but to `sequences`, by the field of the result; each item at its own time,
+    since copying them all at the end would hold the application up.
+    """
+
+    value: str = ""
+    sequences: Any = None
 
     def deliver(self, result: dict, folder: str, additions: results.Additions) -> dict:
-        found = {"modality": result["modality"], "provenance": result["provenance"]}
-        for key in ("image", "uncertainty", "cycle"):
-            if result.get(key) is not None:
-                array = readOn(folder, result[key], self.inputNode)
-                found[key] = results.newVolume(array, self.inputNode)
-        return found
+        made = {
+            key: results.newVolume(readOn(folder, result[key], self.inputNode), self.inputNode)
+            for key in self.sequences
+            if result.get(key) is not None
+        }
+        for key, node in made.items():  # all of them or none
+            self.sequences[key].SetDataNodeAtValue(node, self.value)
+        return {"modality": result["modality"], "provenance": result["provenance"], "sequences": self.sequences}
 
 
 class _Item(Step):
     """An item of a sequence. Runs look at the scene's volumes, so the item is lent to the scene while it is used."""
 
-    def __init__(self, batch: SequenceJob, index: int, transformID: str) -> None:
+    def __init__(self, batch: SequenceJob, index: int, transformID: str, sequences: dict) -> None:
         sequence = batch.sequenceNode
-        self.value = sequence.GetNthIndexValue(index)
-        name = f"{sequence.GetIndexName()} {self.value} {sequence.GetIndexUnit()}".strip()
-        super().__init__(name, None)
+        self._value = sequence.GetNthIndexValue(index)
+        super().__init__(f"{sequence.GetIndexName()} {self._value} {sequence.GetIndexUnit()}".strip(), None)
         self._batch = batch
         self._transformID = transformID
+        self._sequences = sequences
         self._lent = None
 
     def make(self) -> TranslateJob:
         batch = self._batch
-        item = batch.sequenceNode.GetDataNodeAtValue(self.value)
+        item = batch.sequenceNode.GetDataNodeAtValue(self._value)
         if item is None:
             raise InputError(_("It is no longer in the sequence."))
         node = slicer.mrmlScene.CreateNodeByClass(SCALAR)
@@ -65,7 +75,10 @@ class _Item(Step):
         node.CopyOrientation(item)
         self._lent = slicer.mrmlScene.AddNode(node)
         self._lent.SetAndObserveTransformNodeID(self._transformID)
-        return _ItemJob(node, batch.model, batch.device, None, batch.maskNode, batch.uncertainty, batch.cycle)
+        maps = (batch.uncertainty, batch.cycle)
+        return _ItemJob(
+            node, batch.model, batch.device, None, batch.maskNode, *maps, value=self._value, sequences=self._sequences
+        )
 
     def needed(self) -> bool:
         return slicer.mrmlScene.IsNodePresent(self._batch.sequenceNode)
@@ -113,7 +126,9 @@ class SequenceJob:
     def steps(self) -> list:
         shown = self._browser()[1]
         transformID = shown.GetTransformNodeID() if shown is not None else None
-        return [_Item(self, index, transformID) for index in range(self.sequenceNode.GetNumberOfDataNodes())]
+        sequences = {key: self._sequence() for key in ("image", "uncertainty", "cycle")}
+        count = self.sequenceNode.GetNumberOfDataNodes()
+        return [_Item(self, index, transformID, sequences) for index in range(count)]
 
     def where(self, number: int, total: int) -> str:
         return _("Item {number} of {total}").format(number=number, total=total)
@@ -123,63 +138,61 @@ class SequenceJob:
         if not made or not slicer.mrmlScene.IsNodePresent(self.sequenceNode):
             return []
         browser, shown = self._browser()
-        first = made[0][1]
-        target = modality(first["modality"])
+        source = shown if shown is not None else self.sequenceNode
+        facts, sequences = made[0], made[0]["sequences"]
+        target = modality(facts["modality"])
         suffix = _("[synthetic {modality}]").format(modality=target.name)
-        name = (shown or self.sequenceNode).GetName()
+        name = source.GetName()
         kinds = [("image", suffix, results.SYNTHETIC, None)]
         kinds += [(key, f"[{title}]", kind, look) for key, title, kind, look in mapsOf(target, self.model)]
         with results.Additions() as additions:
-            new, volumes = [], {}
+            pairs = {}
             for key, title, kind, look in kinds:
-                items = [(value, found[key]) for value, found in made if key in found]
-                if not items:
+                if sequences[key].GetNumberOfDataNodes() == 0:
                     continue
-                for __, node in items:
-                    node.SetName(f"{name} {title}")
-                    self._state(node, kind, first)
-                sequence = additions.add(self._sequence(items), f"{name} {title} [{_('sequence')}]")
-                self._state(sequence, kind, first)
+                sequence = additions.add(sequences[key], f"{name} {title} [{_('sequence')}]")
                 # What the views show of the sequence: the browser fills it with one item or another.
                 volume = slicer.mrmlScene.CreateNodeByClass(SCALAR)
                 volume.UnRegister(None)
-                volume.CopyContent(items[0][1])
+                volume.CopyContent(sequence.GetNthDataNode(0))
                 volume = additions.add(volume, f"{name} {title}")
-                self._state(volume, kind, first)
                 if look is None:
                     results.setQuantity(volume, target)
                     results.setWindow(volume, target)
                 else:
                     results.showAsSpread(volume, look)
-                    volumes["image"][1].SetNodeReferenceID(results.PREFIX + key, volume.GetID())
+                    pairs["image"][1].SetNodeReferenceID(results.PREFIX + key, volume.GetID())
                 if shown is not None:
                     results.followTransform(volume, shown)
-                volumes[key] = sequence, volume
-                new += [sequence, volume]
-            additions.folderBeside(shown or self.sequenceNode, f"{name} [MRITranslate {self.model}]", new)
+                items = [sequence.GetNthDataNode(number) for number in range(sequence.GetNumberOfDataNodes())]
+                for node in items:
+                    node.SetName(f"{name} {title}")
+                for node in (sequence, volume, *items):
+                    self._state(node, kind, facts)
+                pairs[key] = sequence, volume
+            new = [node for pair in pairs.values() for node in pair]
+            additions.folderBeside(source, f"{name} [MRITranslate {self.model}]", new)
             if browser is None:
                 browser = additions.add(slicer.vtkMRMLSequenceBrowserNode(), f"{name} {suffix} [{_('browser')}]")
                 browser.SetAndObserveMasterSequenceNodeID(self.sequenceNode.GetID())
             modifying = browser.StartModify()  # or Slicer makes volumes of its own for the new sequences at once
-            for sequence, volume in volumes.values():
+            for sequence, volume in pairs.values():
                 browser.AddSynchronizedSequenceNodeID(sequence.GetID())
                 browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
                 browser.AddProxyNode(volume, sequence, False)
             browser.EndModify(modifying)
             slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-            return [volumes["image"][1]]
+            return [pairs["image"][1]]
 
-    def _sequence(self, items: list):
-        """A sequence of nodes with the index of the one that is translated."""
+    def _sequence(self):
+        """An empty sequence with the index of the one that is translated, not yet in the scene."""
         sequence = slicer.vtkMRMLSequenceNode()
         sequence.SetIndexName(self.sequenceNode.GetIndexName())
         sequence.SetIndexUnit(self.sequenceNode.GetIndexUnit())
         sequence.SetIndexType(self.sequenceNode.GetIndexType())
-        for value, node in items:
-            sequence.SetDataNodeAtValue(node, value)
         return sequence
 
-    def _state(self, node, kind: str, found: dict) -> None:
+    def _state(self, node, kind: str, facts: dict) -> None:
         parameters = {
             "model": self.model,
             "device": self.device,
@@ -187,4 +200,4 @@ class SequenceJob:
             "uncertainty": self.uncertainty,
             "cycle": self.cycle,
         }
-        results.setProvenance(node, kind, self.sequenceNode, found["provenance"], parameters)
+        results.setProvenance(node, kind, self.sequenceNode, facts["provenance"], parameters)

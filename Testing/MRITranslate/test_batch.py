@@ -255,6 +255,29 @@ def test_sequence_without_a_browser_gets_one(logic):
     assert browser.GetSequenceNode(node).GetNumberOfDataNodes() == 3
 
 
+def test_sequence_is_saved_and_restored(logic, tmp_path):
+    import slicer
+
+    source, _, _ = sequence(2)
+    (node,), _ = logic.translateSequence(source, TINY_T2)
+    name = node.GetName()
+    browser = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
+    made = browser.GetSequenceNode(node)
+    arrays = [slicer.util.arrayFromVolume(made.GetNthDataNode(number)).copy() for number in range(2)]
+    assert all("[synthetic T2]" in made.GetNthDataNode(number).GetName() for number in range(2))
+    assert slicer.util.saveScene(str(tmp_path / "s.mrb"))
+    slicer.mrmlScene.Clear()
+    assert slicer.util.loadScene(str(tmp_path / "s.mrb"))
+    browser = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
+    node = by_name(name)
+    made = browser.GetSequenceNode(node)
+    assert made.GetAttribute("MRITranslate.Model") == TINY_T2
+    assert (made.GetIndexName(), made.GetNthIndexValue(1)) == ("trigger", "40")
+    for number in (1, 0):
+        show_item(browser, number)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), arrays[number])
+
+
 def test_item_that_fails_is_missing_and_nothing_old_is_shown_for_it(logic):
     import slicer
 
