@@ -6,6 +6,7 @@ from typing import Annotated, Optional, Union
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTextNode,
@@ -14,20 +15,18 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 
-class Device(enum.Enum):
-    """Where to compute; the value is the worker's name for it."""
+class Scope(enum.Enum):
+    """What Run translates."""
 
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
+    VOLUME = "volume"
+    STUDY = "study"
+    SEQUENCE = "sequence"
 
     def label(self):
         return {
-            "auto": _("Automatic"),
-            "cpu": _("Processor (CPU)"),
-            "cuda": _("NVIDIA graphics card"),
-            "mps": _("Apple graphics"),
+            "volume": _("This volume"),
+            "study": _("All volumes of its study"),
+            "sequence": _("All items of its sequence"),
         }[self.value]
 
 
@@ -99,10 +98,13 @@ LARGEST_SEED = 2**31 - 1
 class MRITranslateParameterNode:
     """The choices of the panel, saved with the scene.
 
-    inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
+    inputVolume, scope, model, device, outputVolume - what to translate, with what, where ("auto", "cpu", "cuda:0",
+        ...), into what (None: a new volume)
+    translateMask - what limits the synthetic image
     uncertainty, cycle - which maps to make beside the synthetic image
     exportVolume - which synthetic volume to write as DICOM
-    target - what to explain; regionNode, pointNode, referenceVolume, classifier and className say it exactly
+    target - what to explain; regionNode (of it segment, "": all that are visible), pointNode, referenceVolume,
+        classifier and className say it exactly
     method, layer - how to explain it (an empty layer: the network's own choice)
     anatomyNode - whose segments' shares of the heat are counted
     checkMap - whether the map itself is put to the test
@@ -118,14 +120,17 @@ class MRITranslateParameterNode:
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
+    scope: Scope = Scope.VOLUME
     model: str
-    device: Device = Device.AUTO
+    device: str = "auto"
+    translateMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]
     uncertainty: bool = False
     cycle: bool = False
     outputVolume: Optional[vtkMRMLScalarVolumeNode]
     exportVolume: Optional[vtkMRMLScalarVolumeNode]
     target: Target = Target.REGION
-    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]
+    segment: str
     pointNode: Optional[vtkMRMLMarkupsFiducialNode]
     referenceVolume: Optional[vtkMRMLScalarVolumeNode]
     classifier: str

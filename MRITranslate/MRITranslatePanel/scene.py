@@ -138,55 +138,42 @@ def checkSameGrid(node, array: np.ndarray, geometry: dict) -> None:
         raise RuntimeError(f"The result lies {difference:g} mm away from the input's grid.")
 
 
-def maskArray(maskNode, referenceNode) -> np.ndarray:
-    """The voxels of `referenceNode` that a segmentation (its visible segments) or a label map covers.
+def labelArray(node, referenceNode, segment: str = "") -> tuple[np.ndarray, dict[int, str]]:
+    """The labels of a segmentation (its visible segments, numbered) or of a label map on a volume's grid.
 
     Parent transforms of both are respected.
 
     Args:
-        maskNode: A vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, on any grid.
+        node: A vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, on any grid.
         referenceNode: The volume whose grid the answer has.
-
-    Returns:
-        uint8 array (slice, row, column), 1 inside.
-
-    Raises:
-        InputError: No node, a node of another kind, or nothing of it inside the volume.
-    """
-    if maskNode is None:
-        raise InputError(_("The region is missing; choose a segmentation or a label map."))
-    return (labelArray(maskNode, referenceNode)[0] != 0).astype(np.uint8)
-
-
-def labelArray(node, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
-    """The labels of a segmentation (its visible segments, numbered) or of a label map on a volume's grid.
-
-    Args:
-        node, referenceNode: As for `maskArray`.
+        segment: Identifier or name of one segment of a segmentation, which then counts alone, hidden or not.
 
     Returns:
         Labels (slice, row, column), 0 outside, and the names of those that occur.
 
     Raises:
-        InputError: A node of another kind, or nothing of it inside the volume.
+        InputError: A node of another kind, no such segment, or nothing of it inside the volume.
     """
     if node.IsA("vtkMRMLSegmentationNode"):
-        labels, names = _segmentationLabels(node, referenceNode)
+        labels, names = _segmentationLabels(node, referenceNode, segment)
     elif node.IsA("vtkMRMLLabelMapVolumeNode"):
         labels, names = _labelMapLabels(node, referenceNode), _colourNames(node)
     else:
         raise InputError(
-            _('The region "{name}" is neither a segmentation nor a label map; choose one of these.').format(
+            _('"{name}" is neither a segmentation nor a label map nor a box; choose one of these.').format(
                 name=node.GetName()
             )
         )
     if not labels.any():
-        raise InputError(
-            _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
-                name=node.GetName()
-            )
-        )
+        raise InputError(coversNothing(node))
     return labels, names
+
+
+def coversNothing(node) -> str:
+    """What to say of a region that lies outside."""
+    return _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
+        name=node.GetName()
+    )
 
 
 def _colourNames(labelNode) -> dict[int, str]:
@@ -200,7 +187,8 @@ def _colourNames(labelNode) -> dict[int, str]:
     return {label: name for label, name in names.items() if name and name != "(none)"}
 
 
-def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
+def _segmentationLabels(segmentationNode, referenceNode, segment: str) -> tuple[np.ndarray, dict[int, str]]:
+    chosen = _segment(segmentationNode, segment) if segment else ""
     size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
     if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
         return np.zeros(size, np.uint8), {}
@@ -210,9 +198,11 @@ def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, di
     try:
         temporary = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MRITranslateRegion")
         temporary.SetHideFromEditors(True)
-        exported = slicer.modules.segmentations.logic().ExportVisibleSegmentsToLabelmapNode(
-            segmentationNode, temporary, referenceNode
-        )
+        logic = slicer.modules.segmentations.logic()
+        if chosen:
+            exported = logic.ExportSegmentsToLabelmapNode(segmentationNode, [chosen], temporary, referenceNode)
+        else:
+            exported = logic.ExportVisibleSegmentsToLabelmapNode(segmentationNode, temporary, referenceNode)
         if not exported or temporary.GetImageData() is None:
             return np.zeros(size, np.uint8), {}
         array = slicer.util.arrayFromVolume(temporary)
@@ -224,6 +214,21 @@ def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, di
             node = slicer.mrmlScene.GetNodeByID(identity)
             if node is not None:  # it has not left together with another one
                 slicer.mrmlScene.RemoveNode(node)
+
+
+def _segment(segmentationNode, wanted: str) -> str:
+    """Identifier of the segment with this identifier or name."""
+    segmentation = segmentationNode.GetSegmentation()
+    identity = wanted if segmentation.GetSegment(wanted) else segmentation.GetSegmentIdBySegmentName(wanted)
+    if identity:
+        return identity
+    count = segmentation.GetNumberOfSegments()
+    names = ", ".join(segmentation.GetNthSegment(index).GetName() for index in range(count))
+    raise InputError(
+        _('The segmentation "{name}" has no segment "{wanted}"; choose one of {names}.').format(
+            name=segmentationNode.GetName(), wanted=wanted, names=names or _("none")
+        )
+    )
 
 
 def _nodeIDs() -> set[str]:

@@ -10,12 +10,15 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import MODALITIES
 
 from . import dependencies, results
+from .batch import Batch, StudyJob, studyOf
+from .devices import DevicesJob
 from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .installing import Installation, restartSentence
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from .sequences import SEQUENCE, SequenceJob, sequenceOf
 
 CT_QUANTITY = MODALITIES["CT"].quantity_code
 
@@ -34,6 +37,43 @@ class Scripting(Runner):
             "MRITranslate.cycle" that of the difference there and back.
         """
         return self.wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
+
+    def translateStudy(self, study, model, device="auto", maskNode=None, uncertainty=False, cycle=False):
+        """Make synthetic images of all scalar volumes of a study, one after the other; see StudyJob.
+
+        Args:
+            study: Subject hierarchy item (study, patient or folder), or a volume node: then the study it belongs to.
+
+        Returns:
+            Translated: the nodes, and what was left out with the reasons.
+        """
+        item = study if isinstance(study, int) else studyOf(study)
+        return self.wait(StudyJob(item, model, device, maskNode, uncertainty, cycle))
+
+    def translateSequence(self, sequence, model, device="auto", maskNode=None, uncertainty=False, cycle=False):
+        """Make a synthetic sequence; see SequenceJob.
+
+        Args:
+            sequence: Sequence node, or the volume node that shows its items.
+
+        Returns:
+            Translated: the volume node that shows the items of the synthetic sequence, and what was left out.
+        """
+        if sequence is not None and not sequence.IsA(SEQUENCE):
+            sequence = sequenceOf(sequence)[0]
+        return self.wait(SequenceJob(sequence, model, device, maskNode, uncertainty, cycle))
+
+    def start(self, job, onProgress=None, onFinished=None, onFailed=None, onStarted=None):
+        """As Runner.start, for batches too: each of their translations takes its turn."""
+        callbacks = (onProgress, onFinished, onFailed, onStarted)
+        if isinstance(job, (StudyJob, SequenceJob)):
+            Batch(super().start, job, *callbacks).begin()
+        else:
+            super().start(job, *callbacks)
+
+    def devices(self):
+        """What there is to compute on: a list of Device (name, title, freeBytes)."""
+        return self.wait(DevicesJob())
 
     def explain(self, inputNode, model, target="region", **options):
         """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
