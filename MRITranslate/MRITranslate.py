@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.comparing import CompareSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
@@ -36,7 +37,7 @@ from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
-PARTS = ("Explain", "Generate")
+PARTS = ("Explain", "Compare", "Generate")
 """The sections under Translate, in their order: a file in Resources/UI each."""
 
 
@@ -103,7 +104,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
+        self._sections = (
+            CompareSection(self.ui, self._start),
+            GenerateSection(self.ui, self._start, self._onExplained),
+        )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -308,14 +312,16 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
         uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+        compared = logic.compare(trueCTNode, ctNode, mask=segmentationNode)
+        print(compared.scores["mae"], compared.table, compared.difference, compared.chart)
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
 
-    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
-    job) wait for the result while the application stays responsive, and raise InputError (something to mend),
-    OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `compare`, `evaluate`, `loadPhantom` and
+    `wait` (any job) wait for the result while the application stays responsive, and raise InputError (something to
+    mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait.
     """
 
     def __init__(self):

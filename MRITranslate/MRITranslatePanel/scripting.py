@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from MRITranslateLib.modality import MODALITIES
-
 from . import results
+from .comparejob import CompareJob, ReportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
 from .run import Runner
-
-CT_QUANTITY = MODALITIES["CT"].quantity_code
 
 
 class Scripting(Runner):
@@ -87,10 +84,23 @@ class Scripting(Runner):
         Returns:
             The table node.
         """
-        if modality is None:
-            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
-            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
+        modality = modality or results.kindOf(referenceNode)
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def compare(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain", report=None):
+        """Hold a synthetic volume against the true one; see CompareJob.
+
+        Args:
+            report: An .html file to write the report to, or None.
+
+        Returns:
+            Compared: table, difference, chart, slices, histogram and resampled are nodes; scores, facts, pictures and
+            warnings say what was found.
+        """
+        compared = self.wait(CompareJob(referenceNode, predictionNode, modality, mask, protocol))
+        if report is not None:
+            self.wait(ReportJob(referenceNode, predictionNode, modality, mask, protocol, str(report)))
+        return compared
 
     def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
         """Make a digital head.
