@@ -21,7 +21,7 @@ import SimpleITK as sitk
 
 from . import __version__
 from .errors import Cancelled, InputError
-from .evaluate import BODY_HU, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground
+from .evaluate import GIVEN_MASK, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground, scored_where
 from .modality import MODALITIES
 from .similarity import multiscale_ssim
 from .volume import check_volume, like, same_grid
@@ -137,18 +137,23 @@ def compare(
             )
         prediction = resampled
     step(0.2, "Scoring")
-    where = "in the mask" if mask is not None else "in the whole volume" if covered is None else "where both are known"
-    counted = covered if mask is None else _region(reference, mask, kind, protocol)
-    if covered is not None:  # what the protocol would score, without what cannot be
-        mask = like((_region(reference, mask, kind, protocol) & covered).astype(np.uint8), reference)
+    region, told = _region(reference, mask, kind, protocol)
+    counted, where = (None, "in the whole volume") if mask is None else (region, "in the mask")  # for Dice
+    if covered is not None:
+        reach = ", where the prediction reaches"
+        region, told = region & covered, told + reach
+        counted, where = covered if mask is None else region, where + reach
+        if not region.any():
+            raise InputError("The prediction reaches nothing of what is scored; choose another mask or prediction.")
+        mask = like(region.astype(np.uint8), reference)
     scores = evaluate(reference, prediction, kind, mask, protocol)
-    region = _region(reference, mask, kind, protocol)
     step(0.5, "Scoring")
     values, facts = dict(scores.values), dict(scores.facts)
     if protocol == "plain":
         more, fact = _more_scores(reference, prediction, region, counted, kind, where)
         values |= more
         facts["dice"] = fact
+    facts["mask"] = told
     facts |= {"mritranslate": __version__, "numpy": np.__version__, "simpleitk": sitk.Version_VersionString()}
     facts["python"] = platform.python_version()
     step(0.7, "Subtracting")
@@ -229,16 +234,13 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     return 2.0 * int(np.count_nonzero(first & second)) / both if both else math.nan
 
 
-def _region(reference: sitk.Image, mask: sitk.Image | None, kind: str, protocol: str) -> np.ndarray:
-    """Where the protocol scores, as `evaluate` has it."""
-    if mask is not None and not same_grid(reference, mask):
+def _region(reference: sitk.Image, mask: sitk.Image | None, kind: str, protocol: str) -> tuple[np.ndarray, str]:
+    """Where the protocol scores, and the same in words."""
+    if mask is None:
+        return scored_where(sitk.GetArrayViewFromImage(reference), kind, protocol)
+    if not same_grid(reference, mask):
         raise InputError("The mask lies on another grid than the reference; draw it on the reference.")
-    if mask is not None:
-        return sitk.GetArrayViewFromImage(mask) > 0
-    truth = sitk.GetArrayViewFromImage(reference)
-    if kind != "CT":
-        return mr_foreground(truth)
-    return truth > BODY_HU if protocol == "plain" else np.ones(truth.shape, bool)
+    return sitk.GetArrayFromImage(mask) > 0, GIVEN_MASK
 
 
 def _more_scores(

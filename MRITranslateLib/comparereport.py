@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 NOTICE = "Synthetic images from a research tool: not for diagnosis."
 TITLES = {
-    "mae": "Mean absolute error (MAE)",
-    "psnr": "Peak signal-to-noise ratio (PSNR)",
-    "ssim": "Structural similarity (SSIM)",
-    "ms_ssim": "Multi-scale structural similarity (MS-SSIM)",
-    "dice_bone": "Dice, bone",
-    "dice_soft_tissue": "Dice, soft tissue",
-    "dice_foreground": "Dice, foreground",
+    "mae": ("MAE", "Mean absolute error (MAE)"),
+    "psnr": ("PSNR", "Peak signal-to-noise ratio (PSNR)"),
+    "ssim": ("SSIM", "Structural similarity (SSIM)"),
+    "ms_ssim": ("MS-SSIM", "Multi-scale structural similarity (MS-SSIM)"),
+    "dice_bone": ("Dice, bone", "Dice coefficient of bone"),
+    "dice_soft_tissue": ("Dice, soft tissue", "Dice coefficient of soft tissue"),
+    "dice_foreground": ("Dice, foreground", "Dice coefficient of the foreground"),
 }
-"""What the figures are called; those with ``_affine`` behind their name follow a fit of the intensities."""
+"""What the figures are called, in short and at length."""
 _PLANES = (("axial", 0), ("coronal", 1), ("sagittal", 2))
 _ENDINGS = (".html", ".csv")
+_SMALL = 8
 _STYLE = """
 body { font: 15px/1.45 sans-serif; color: #1b1b1b; background: #fff }
 body { max-width: 60em; margin: 1.5em auto; padding: 0 1em }
@@ -51,11 +52,16 @@ def unit_of(name: str, comparison: Comparison) -> str:
     return {"mae": comparison.unit, "psnr": "dB"}.get(name.removesuffix("_affine"), "")
 
 
-def histogram_picture(comparison: Comparison) -> bytes:
-    """The joint histogram as PNG: the more often values meet, the darker; all on the diagonal is a perfect match."""
+def histogram_picture(comparison: Comparison, inches: float = 4.2) -> bytes:
+    """The joint histogram as PNG: the more often values meet, the darker; all on the diagonal is a perfect match.
+
+    Args:
+        comparison: Of `compare`.
+        inches: Width, of 100 pixels each.
+    """
     from matplotlib.colors import LogNorm
 
-    canvas = _canvas(4.2, 3.6)
+    canvas = _canvas(inches, 0.86 * inches)
     axis = canvas.subplots()
     histogram = comparison.histogram
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
@@ -64,22 +70,28 @@ def histogram_picture(comparison: Comparison) -> bytes:
     shown = axis.imshow(counts, origin="lower", extent=(low, high, low, high), cmap="viridis_r", norm=norm, aspect=1)
     axis.plot((low, high), (low, high), color="tab:red", linewidth=1, label="equal")
     unit = _label(comparison)
-    axis.set(xlabel=f"reference ({unit})", ylabel=f"prediction ({unit})")
-    axis.legend(loc="upper left", fontsize=8, frameon=False)
-    canvas.colorbar(shown, ax=axis, label="voxels", shrink=0.85)
+    axis.set_xlabel(f"reference ({unit})", fontsize=_SMALL)
+    axis.set_ylabel(f"prediction ({unit})", fontsize=_SMALL)
+    axis.legend(loc="upper left", fontsize=_SMALL, frameon=False)
+    bar = canvas.colorbar(shown, ax=axis, shrink=0.85)
+    bar.set_label("voxels", fontsize=_SMALL)
+    for part in (axis, bar.ax):
+        part.tick_params(labelsize=_SMALL)
     return _png(canvas)
 
 
-def error_picture(comparison: Comparison) -> bytes:
-    """The mean absolute error of each slice as PNG."""
-    canvas = _canvas(4.2, 2.6)
+def error_picture(comparison: Comparison, inches: float = 4.2) -> bytes:
+    """The mean absolute error of each slice as PNG; arguments as of `histogram_picture`."""
+    canvas = _canvas(inches, 0.62 * inches)
     axis = canvas.subplots()
     numbers = np.arange(len(comparison.errors))
     axis.plot(numbers, comparison.errors, marker="." if len(numbers) < 64 else "", color="tab:blue")
     axis.axhline(comparison.scores.values["mae"], color="0.5", linestyle="--", linewidth=1, label="whole volume")
-    axis.set(xlabel="slice of the reference", ylabel=f"MAE ({_label(comparison)})")
+    axis.set_xlabel("slice of the reference", fontsize=_SMALL)
+    axis.set_ylabel(f"MAE ({_label(comparison)})", fontsize=_SMALL)
+    axis.tick_params(labelsize=_SMALL)
     axis.set_ylim(bottom=0)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=_SMALL, frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     return _png(canvas)
 
@@ -222,11 +234,11 @@ def report_page(comparison: Comparison, reference: str, prediction: str) -> str:
 """
 
 
-def title_of(name: str) -> str:
-    """A score's name for people."""
+def title_of(name: str, short: bool = False) -> str:
+    """A score's name for people; ``_affine`` stands for those after a fit of the intensities."""
     plain = name.removesuffix("_affine")
-    title = TITLES.get(plain, plain)
-    return title if plain == name else f"{title}, after an affine fit"
+    title = TITLES.get(plain, (plain, plain))[0 if short else 1]
+    return title if plain == name else f"{title}, after a fit" if short else f"{title}, after an affine fit"
 
 
 def _label(comparison: Comparison) -> str:

@@ -36,6 +36,7 @@ BODY_HU = -500.0
 _BRIGHT = 99.8
 _FOREGROUND = 0.05
 RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
+GIVEN_MASK = "given mask"
 _CHUNK_VOXELS = 1 << 20
 
 
@@ -109,7 +110,7 @@ def evaluate(
 
 
 def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None) -> Scores:
-    foreground = mr_foreground(truth) if mask is None else mask
+    foreground, where = scored_where(truth, "MR", "plain") if mask is None else (mask, GIVEN_MASK)
     truth = _scaled(truth, foreground, "The reference")
     made = _scaled(made, foreground, "The prediction")
     values = plain_scores(truth, made, foreground, 1.0)
@@ -118,11 +119,7 @@ def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np
     made += np.float32(offset)
     values |= {f"{name}_affine": value for name, value in plain_scores(truth, made, foreground, 1.0).items()}
     facts = _facts("plain", "MR", "1", foreground)
-    facts["mask"] = (
-        "given mask"
-        if mask is not None
-        else f"reference above {100 * _FOREGROUND:g} % of the {_BRIGHT}th percentile of its positive values"
-    )
+    facts["mask"] = where
     facts["scaling"] = f"each volume divided by the {_BRIGHT}th percentile of its values in the mask"
     facts["affine"] = f"{slope:.6g} * prediction {offset:+.6g}"
     facts["window"] = _window(truth.shape)
@@ -135,21 +132,16 @@ def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np
 
 def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: str) -> Scores:
     low, high = RANGES[protocol]
-    if protocol != "plain":
-        foreground = np.ones(truth.shape, bool) if mask is None else mask
-        where = "whole volume"
-        if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
-            raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
-    else:
-        foreground = truth > BODY_HU if mask is None else mask
-        where = f"reference above {BODY_HU:g} HU"
+    if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
+        raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
+    foreground, where = scored_where(truth, "CT", protocol) if mask is None else (mask, GIVEN_MASK)
     _refuse_empty(foreground)
     values = {"mae": _errors(truth, made, foreground)[0]}
     # From here on within the range and from 0 upwards, as SSIM wants it.
     truth, made = clipped(truth, low, high), clipped(made, low, high)
     values["psnr"] = _psnr(_errors(truth, made, foreground)[1], high - low)
     facts = _facts(protocol, "CT", f"{high - low:g} HU ({low:g} to {high:g})", foreground)
-    facts["mask"] = "given mask" if mask is not None else where
+    facts["mask"] = where
     facts["window"] = _window(truth.shape)
     if protocol == "plain":
         values["ssim"] = ssim(truth, made, foreground, high - low)
@@ -167,6 +159,20 @@ def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: 
         values["ms_ssim"] = multiscale_ssim(truth, made, foreground, high - low)
         facts["window"] = f"{WINDOW}x{WINDOW}x{WINDOW} uniform at five scales"
     return Scores(values, facts)
+
+
+def scored_where(truth: np.ndarray, kind: str, protocol: str) -> tuple[np.ndarray, str]:
+    """Where a protocol scores when no mask is given: a boolean array, and the same in words.
+
+    Raises:
+        InputError: An MR image without positive values.
+    """
+    if kind != "CT":
+        where = f"reference above {100 * _FOREGROUND:g} % of the {_BRIGHT}th percentile of its positive values"
+        return mr_foreground(truth), where
+    if protocol == "plain":
+        return truth > BODY_HU, f"reference above {BODY_HU:g} HU"
+    return np.ones(truth.shape, bool), "whole volume"
 
 
 def mr_foreground(truth: np.ndarray) -> np.ndarray:

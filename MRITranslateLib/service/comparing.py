@@ -12,6 +12,9 @@ import SimpleITK as sitk
 from ..compare import Comparison
 from ..comparereport import error_picture, histogram_picture, title_of, unit_of
 
+_INCHES = 3.0
+"""Width of pictures for a panel of 350 pixels."""
+
 
 def joined(parts: Sequence[sitk.Image]) -> sitk.Image:
     """Displacements along x, y and z as one vector image."""
@@ -21,11 +24,11 @@ def joined(parts: Sequence[sitk.Image]) -> sitk.Image:
 def answer(made: Comparison) -> dict[str, Any]:
     """All of the result of `compare` but its volumes."""
     names = made.scores.values
-    pictures = {"histogram": histogram_picture(made), "errors": error_picture(made)}
+    pictures = {"histogram": histogram_picture(made, _INCHES), "errors": error_picture(made, _INCHES)}
     return {
         **made.scores.as_json(),
         "units": {name: unit_of(name, made) for name in names},
-        "titles": {name: title_of(name) for name in names},
+        "titles": {name: title_of(name, short=True) for name in names},
         "unit": made.unit,
         "reach": made.reach,
         "errors": _numbers(made.errors.tolist()),
