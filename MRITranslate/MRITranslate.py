@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.compareviews import registerLayout
 from MRITranslatePanel.comparing import CompareSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.generating import GenerateSection
@@ -56,6 +57,7 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerLayout)
 
 
 def registerSampleData():

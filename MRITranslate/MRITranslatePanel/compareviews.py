@@ -8,9 +8,12 @@ curtain rewrites only the voxels that it passes.
 from __future__ import annotations
 
 import enum
+import time
 
 import numpy as np
+import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from . import results
@@ -18,10 +21,24 @@ from .scene import ijkToRAS
 
 LAYOUT_ID = 16210
 TILE_MM = 25.0
+FILLING_S = 0.02
+"""Time that the event loop is held at once while a checkerboard is filled."""
 _LARGE = 1e30
 """Beyond any voxel value: a threshold that only what is no number at all misses."""
 _VIEW_GROUP = 16
 """Of the views side by side: linked with each other, not with the views of other layouts."""
+
+
+def registerLayout() -> None:
+    """Make the layout known, so that a scene which was saved while it was shown opens in it."""
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return
+    layout = manager.layoutLogic().GetLayoutNode()
+    if layout.IsLayoutDescription(LAYOUT_ID):
+        layout.SetLayoutDescription(LAYOUT_ID, _description())
+    else:
+        layout.AddLayoutDescription(LAYOUT_ID, _description())
 
 
 class Mode(enum.IntEnum):
@@ -57,10 +74,13 @@ class Views:
             self._showSideBySide(referenceNode, predictionNode, compared)
             return
         onGrid = predictionNode if compared.resampled is None else compared.resampled
-        self._mixed = _Mixed(referenceNode, onGrid, mode == Mode.CURTAIN, boundary)
-        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            self._layers[composite.GetID()] = _layersOf(composite)
-        results.showLayers(referenceNode, self._mixed.node, 1.0)
+
+        def ready():
+            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+                self._layers[composite.GetID()] = _layersOf(composite)
+            results.showLayers(referenceNode, self._mixed.node, 1.0)
+
+        self._mixed = _Mixed(referenceNode, onGrid, mode == Mode.CURTAIN, boundary, ready)
 
     def setBoundary(self, boundary: float) -> None:
         """Move the curtain, if it is shown."""
@@ -93,10 +113,7 @@ class Views:
         layout = manager.layoutLogic().GetLayoutNode()
         if layout.GetViewArrangement() != LAYOUT_ID:
             self._arrangement = layout.GetViewArrangement()
-        if layout.IsLayoutDescription(LAYOUT_ID):
-            layout.SetLayoutDescription(LAYOUT_ID, _description())
-        else:
-            layout.AddLayoutDescription(LAYOUT_ID, _description())
+        registerLayout()
         manager.setLayout(LAYOUT_ID)
         shown = {"Reference": referenceNode, "Prediction": predictionNode, "Difference": compared.difference}
         for name, node in shown.items():
@@ -148,72 +165,113 @@ def _description() -> str:
 
 
 class _Mixed:
-    """A volume that shows parts of the prediction over the reference; it belongs to the views, not to the results."""
+    """A volume that shows parts of the prediction over the reference; it belongs to the views, not to the results.
 
-    def __init__(self, referenceNode, predictionNode, curtain: bool, boundary: float) -> None:
+    It is filled a few slices at a time, so that the application stays responsive; then `onReady` is called, once.
+    """
+
+    def __init__(self, referenceNode, predictionNode, curtain: bool, boundary: float, onReady) -> None:
         self._source = predictionNode
-        matrix = ijkToRAS(referenceNode)
-        self._directions = matrix[:3, :3]
-        size = referenceNode.GetImageData().GetDimensions()
-        array = np.full(tuple(reversed(size)), np.nan, np.float32)
-        title = _("curtain") if curtain else _("checkerboard")
-        node = results.newVolume(array, referenceNode)
+        self._onReady = onReady
+        self._curtain = curtain
+        directions = ijkToRAS(referenceNode)[:3, :3]
+        self._spacing = np.linalg.norm(directions, axis=0)[::-1]
+        # The voxel axis that runs most nearly from the patient's right to the left, as array axis.
+        across = int(np.argmax(np.abs(directions[0]) / self._spacing[::-1]))
+        self._axis, self._leftwards = 2 - across, directions[0, across] < 0
+        self._boundary = boundary
+        self._filled = 0
+        self.node = self._newNode(referenceNode)
+        self.identity = self.node.GetID()
+        self._extent = slicer.util.arrayFromVolume(self.node).shape[self._axis]
+        self._shown = self._planes(boundary)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._fill)
+        self._timer.start()
+
+    def _newNode(self, referenceNode):
+        image = vtk.vtkImageData()
+        image.SetDimensions(referenceNode.GetImageData().GetDimensions())
+        image.AllocateScalars(vtk.VTK_FLOAT, 1)
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+        node.UnRegister(None)
+        node.SetAndObserveImageData(image)
+        node.CopyOrientation(referenceNode)
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
+        title = _("curtain") if self._curtain else _("checkerboard")
         with results.Additions() as additions:
-            self.node = additions.add(node, f"{predictionNode.GetName()} [{title}]")
-        self.identity = self.node.GetID()
-        display = self.node.GetDisplayNode()
+            node = additions.add(node, f"{self._source.GetName()} [{title}]")
+        display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
-        results.copyWindow(predictionNode, self.node)
+        results.copyWindow(self._source, node)
         display.SetThreshold(-_LARGE, _LARGE)
         display.SetApplyThreshold(True)
-        results.setProvenance(self.node, results.CHECKERBOARD, predictionNode, {}, {"curtain": curtain})
-        results.followTransform(self.node, referenceNode)
-        self._shown = 0
-        # The voxel axis that runs most nearly from the patient's right to the left, as array axis.
-        across = int(np.argmax(np.abs(self._directions[0]) / np.linalg.norm(self._directions, axis=0)))
-        self._axis, self._leftwards = 2 - across, self._directions[0, across] < 0
-        if curtain:
-            self.setBoundary(boundary)
-        else:
-            self._fillTiles()
+        results.setProvenance(node, results.CHECKERBOARD, self._source, {}, {"curtain": self._curtain})
+        results.followTransform(node, referenceNode)
+        return node
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return slicer.util.arrayFromVolume(self.node), slicer.util.arrayFromVolume(self._source)
+    def _fill(self) -> None:
+        """Fill slices for a moment; the event loop calls again until all are."""
+        if not self._alive():
+            self._timer.stop()
+            return
+        made, source = self._arrays()
+        end = time.monotonic() + FILLING_S
+        while self._filled < len(made) and time.monotonic() < end:
+            self._fillSlice(made, source, self._filled)
+            self._filled += 1
+        if self._filled == len(made):
+            self._timer.stop()
+            slicer.util.arrayFromVolumeModified(self.node)
+            self.setBoundary(self._boundary)  # it may have moved meanwhile
+            self._onReady()
+
+    def _fillSlice(self, made: np.ndarray, source: np.ndarray, index: int) -> None:
+        if self._curtain:
+            place = self._place(0, self._shown)
+            if self._axis == 0:
+                inside = index in range(*place[0].indices(self._extent))
+                made[index] = source[index] if inside else np.nan
+            else:
+                made[index] = np.nan
+                made[index][place[1:]] = source[index][place[1:]]
+            return
+        k, j, i = (np.arange(n) * step // TILE_MM for n, step in zip(made.shape, self._spacing, strict=True))
+        made[index] = np.where((k[index] + j[:, None] + i) % 2 == 1, source[index], np.nan)
 
     def setBoundary(self, boundary: float) -> None:
         """Let the prediction begin at this part of the way from the patient's right to the left."""
-        if not self._alive():
+        self._boundary = boundary
+        if not self._curtain or not self._alive():
             return
         made, source = self._arrays()
-        extent = made.shape[self._axis]
-        wanted = extent - round(min(max(boundary, 0.0), 1.0) * extent)  # planes of the prediction, at the left
-        if wanted == self._shown:
+        wanted = self._planes(boundary)
+        if self._filled < len(made) or wanted == self._shown:
             return
-        low, high = sorted((wanted, self._shown))
-        planes = slice(extent - high, extent - low) if self._leftwards else slice(low, high)
-        place = [slice(None)] * 3
-        place[self._axis] = planes
-        made[tuple(place)] = source[tuple(place)] if wanted > self._shown else np.nan
+        place = self._place(*sorted((wanted, self._shown)))
+        made[place] = source[place] if wanted > self._shown else np.nan
         self._shown = wanted
         slicer.util.arrayFromVolumeModified(self.node)
 
-    def _fillTiles(self) -> None:
-        """Cubes of the prediction and of nothing in turn."""
-        made, source = self._arrays()
-        spacing = np.linalg.norm(self._directions, axis=0)[::-1]
-        k, j, i = (np.arange(n) * step // TILE_MM for n, step in zip(made.shape, spacing, strict=True))
-        tiles = (j[:, None] + i).astype(int) % 2
-        for index, layer in enumerate(k.astype(int)):
-            chosen = (tiles + layer) % 2 == 1
-            made[index][chosen] = source[index][chosen]
-        slicer.util.arrayFromVolumeModified(self.node)
+    def _planes(self, boundary: float) -> int:
+        """How many planes of voxels, counted from the patient's left, show the prediction."""
+        return self._extent - round(min(max(boundary, 0.0), 1.0) * self._extent)
+
+    def _place(self, low: int, high: int) -> tuple[slice, slice, slice]:
+        """Slices, rows and columns of the planes number `low` to `high - 1` from the patient's left."""
+        planes = slice(self._extent - high, self._extent - low) if self._leftwards else slice(low, high)
+        return tuple(planes if axis == self._axis else slice(None) for axis in range(3))
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return slicer.util.arrayFromVolume(self.node), slicer.util.arrayFromVolume(self._source)
 
     def _alive(self) -> bool:
         return all(slicer.mrmlScene.IsNodePresent(node) for node in (self.node, self._source))
 
     def remove(self) -> None:
+        self._timer.stop()
         if slicer.mrmlScene.IsNodePresent(self.node):
             display = self.node.GetDisplayNode()
             slicer.mrmlScene.RemoveNode(self.node)

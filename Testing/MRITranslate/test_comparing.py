@@ -412,7 +412,7 @@ def test_curtain_shows_both_sides(section):
     assert ui.curtainSlider.visible
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     (curtain,) = nodes_named("[curtain]")
-    assert layers() == (reference.GetID(), curtain.GetID())
+    wait(lambda: layers() == (reference.GetID(), curtain.GetID()))
     shown = {}
     for percent in (50, 100, 0, 25):
         ui.curtainSlider.value = percent
@@ -447,6 +447,7 @@ def test_the_curtain_knows_right_from_left(section, flip):
     ui.compareViewCombo.currentIndex = 2
     ui.curtainSlider.value = 25
     (curtain,) = nodes_named("[curtain]")
+    wait(lambda: layers()[1] == curtain.GetID())
     empty = np.isnan(slicer.util.arrayFromVolume(curtain)).all(axis=(0, 1))
     right = matrix_of(curtain)[0, 0] * np.arange(len(empty)) + matrix_of(curtain)[0, 3]
     assert empty.sum() == 9
@@ -464,6 +465,7 @@ def test_checkerboard_of_a_volume_on_another_grid(section):
     ui.compareViewCombo.currentIndex = 3
     assert not ui.curtainSlider.visible
     (board,) = nodes_named("[checkerboard]")
+    wait(lambda: layers()[1] == board.GetID())
     assert np.abs(matrix_of(board) - matrix_of(ui.compareReferenceSelector.currentNode())).max() < 1e-6
     assert not board.GetSaveWithScene()
     array = slicer.util.arrayFromVolume(board)
@@ -482,7 +484,11 @@ def test_moving_the_curtain_is_quick_in_a_large_volume(section):
     views = sys.modules["MRITranslatePanel.compareviews"]
     reference = slicer.util.addVolumeFromArray(np.zeros((200, 256, 256), np.int16), name="Large")
     prediction = slicer.util.addVolumeFromArray(np.ones((200, 256, 256), np.int16), name="Other")
-    mixed = views._Mixed(reference, prediction, True, 0.5)
+    ready = []
+    mixed = views._Mixed(reference, prediction, True, 0.5, lambda: ready.append(True))
+    mixed.setBoundary(0.3)  # while it is being filled
+    wait(lambda: ready)
+    assert np.isnan(slicer.util.arrayFromVolume(mixed.node)).sum() == 200 * 256 * round(0.3 * 256)
     times = []
     for percent in range(50, 60):
         started = time.perf_counter()
