@@ -6,6 +6,7 @@ import base64
 import html
 import os
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -103,7 +104,12 @@ class CompareSection:
     def _onCompared(self, job, compared) -> str:
         self._job, self._compared = job, compared
         self._ui.compareResultLabel.text = resultHTML(compared)
-        self._ui.compareViewCombo.currentIndex = int(Mode.SIDE_BY_SIDE)
+
+        def look():
+            if self._compared is compared and self._parameters is not None and self._views.mode == Mode.ORDINARY:
+                self._ui.compareViewCombo.currentIndex = int(Mode.SIDE_BY_SIDE)
+
+        qt.QTimer.singleShot(0, look)  # on its own: with what was just done it would hold the event loop too long
         return _('Made "{scores}" and "{difference}".').format(
             scores=compared.table.GetName(), difference=compared.difference.GetName()
         )
