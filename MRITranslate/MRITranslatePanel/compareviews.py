@@ -102,11 +102,11 @@ class Views:
         if self._mixed is not None:
             self._mixed.remove()
             self._mixed = None
-        if self._arrangement is not None:
+        if self._arrangement is not None and results.viewsExist():
             layout = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
             if layout.GetViewArrangement() == LAYOUT_ID:  # else the user has chosen another one meanwhile
                 layout.SetViewArrangement(self._arrangement)
-            self._arrangement = None
+        self._arrangement = None
 
     def _showSideBySide(self, referenceNode, predictionNode, compared) -> None:
         manager = slicer.app.layoutManager()

@@ -32,7 +32,6 @@ class CompareSection:
         self._ui = ui
         self._start = start
         self._parameters = None
-        self._running = False
         self._job = self._compared = None
         self._views = Views()
         ui.compareButton.connect("clicked(bool)", self._onCompare)
@@ -51,20 +50,16 @@ class CompareSection:
         if parameters is None:
             self._leaveViews()
 
-    def update(self, running: bool) -> None:
+    def update(self) -> None:
         """Enable what can be done; a disabled button says in its tool tip why."""
         ui = self._ui
-        self._running = running
         if self._compared is not None and not self._isPresent():
             self._job = self._compared = None
             self._leaveViews()
             ui.compareResultLabel.text = ""
         ui.compareResultLabel.visible = bool(ui.compareResultLabel.text)
-        busy = _("A run is under way.") if running else ""
-        allow(
-            ui.compareButton, busy or self._reasonNot(self._makeJob), _("Score the prediction against the reference.")
-        )
-        allow(ui.exportButton, busy or self._reasonNot(self._makeReport), _("Write the last comparison to the file."))
+        allow(ui.compareButton, self._reasonNot(self._makeJob), _("Score the prediction against the reference."))
+        allow(ui.exportButton, self._reasonNot(self._makeReport), _("Write the last comparison to the file."))
         seen = self._compared is not None and results.viewsExist()
         allow(ui.compareViewCombo, "" if seen else _("Compare first."), _("How the slice views show both volumes."))
         for widget in (ui.curtainLabel, ui.curtainSlider):
@@ -120,7 +115,7 @@ class CompareSection:
         if self._compared is not None and self._isPresent():
             job, boundary = self._job, self._ui.curtainSlider.value / 100
             self._views.show(Mode(index), job.referenceNode, job.predictionNode, self._compared, boundary)
-        self.update(self._running)
+        self.update()
 
     def _onCurtain(self, value: float) -> None:
         self._views.setBoundary(value / 100)
@@ -136,7 +131,7 @@ class CompareSection:
     # Writing
 
     def _onPathChanged(self, path: str) -> None:
-        self.update(self._running)
+        self.update()
 
     def _makeReport(self) -> ReportJob:
         """The last comparison once more, to the file.

@@ -6,8 +6,8 @@ from . import results
 from .comparejob import CompareJob, ReportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
+from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
-from .run import Runner
 
 
 class Scripting(Runner):
