@@ -21,7 +21,7 @@ import SimpleITK as sitk
 
 from . import __version__
 from .errors import Cancelled, InputError
-from .evaluate import GIVEN_MASK, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground, scored_where
+from .evaluate import BODY_HU, GIVEN_MASK, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground, scored_where
 from .modality import MODALITIES
 from .similarity import multiscale_ssim
 from .volume import check_volume, like, same_grid
@@ -32,6 +32,7 @@ BINS = 64
 """Of the joint histogram, along each axis."""
 UNITS = {"CT": "HU", "MR": "of full scale"}
 _SAMPLES = 1_000_000
+"""Voxels that percentiles are taken of, and that are counted at once."""
 _REACH = 99.0
 _HISTOGRAM_PERCENTILES = (0.1, 99.9)
 
@@ -119,6 +120,9 @@ def compare(
     check_volume(reference, "The reference")
     check_volume(prediction, "The prediction")
     warnings: list[str] = []
+    lowest = float(sitk.GetArrayViewFromImage(reference).min())
+    if kind == "MR" and lowest < BODY_HU:
+        warnings.append(f"The reference was scored as MR, but has values down to {lowest:g}; if it is a CT, say so.")
     resampled = covered = None
     if shift is not None or not same_grid(reference, prediction):
         step(0.0, "Resampling the prediction")
@@ -287,8 +291,11 @@ def _joint_histogram(truth: np.ndarray, made: np.ndarray, region: np.ndarray) ->
     low, high = float(min(end[0] for end in ends)), float(max(end[1] for end in ends))
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     scale = BINS / (edges[-1] - edges[0])
-    first, second = (np.clip((values - low) * scale, 0, BINS - 1).astype(np.int64) for values in pair)
-    counts = np.bincount(first * BINS + second, minlength=BINS * BINS)
+    counts = np.zeros(BINS * BINS, np.int64)
+    for start in range(0, pair[0].size, _SAMPLES):
+        parts = (values[start : start + _SAMPLES] for values in pair)
+        first, second = (np.clip((part - low) * scale, 0, BINS - 1).astype(np.int64) for part in parts)
+        counts += np.bincount(first * BINS + second, minlength=BINS * BINS)
     return JointHistogram(edges, counts.reshape(BINS, BINS))
 
 

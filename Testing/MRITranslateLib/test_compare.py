@@ -1,6 +1,7 @@
 """A prediction beside the truth: grids, displacements, coverage, errors of slices, histogram, Dice."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -144,6 +145,24 @@ def test_mr_is_compared_after_scaling() -> None:
     assert found.scores.values["dice_foreground"] == 1.0
     assert found.histogram.counts.sum() == np.trace(found.histogram.counts)  # all of it equal
     assert found.histogram.counts.shape == (BINS, BINS)
+
+
+def test_a_ct_that_is_scored_as_mr_is_remarked() -> None:
+    head = phantom(seed=1, shape=(12, 24, 24)).ct
+    (told,) = compare(head, head, "MR").warnings
+    lowest = float(sitk.GetArrayViewFromImage(head).min())
+    assert f"down to {lowest:g}; if it is a CT" in told
+    assert compare(head, head, "CT").warnings == []
+
+
+def test_memory_stays_near_the_inputs() -> None:
+    shape = (64, 128, 128)
+    reference, prediction = (image(waves(shape, seed).astype(np.float32)) for seed in (1, 2))
+    tracemalloc.start()
+    compare(reference, prediction, "CT", image(np.ones(shape, np.uint8)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 4 * math.prod(shape) + 200e6
 
 
 def test_equal_volumes_have_no_error_and_a_window_all_the_same() -> None:
