@@ -23,7 +23,7 @@ from . import __version__
 from .errors import Cancelled, InputError
 from .evaluate import BODY_HU, GIVEN_MASK, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground, scored_where
 from .modality import MODALITIES
-from .similarity import multiscale_ssim
+from .similarity import Cancel, multiscale_ssim
 from .volume import check_volume, like, same_grid
 
 BONE_HU = 250.0
@@ -37,7 +37,6 @@ _REACH = 99.0
 _HISTOGRAM_PERCENTILES = (0.1, 99.9)
 
 Progress = Callable[[float, str, int, int], None]
-Cancel = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def compare(
             point of the reference to the same point in the prediction's space, linear in between. It must reach over
             the whole reference.
         progress: Called with (fraction, stage, done, total).
-        cancel: Asked between the steps whether to stop.
+        cancel: Asked now and then whether to stop.
 
     Raises:
         InputError: As `evaluate`, or the prediction lies wholly outside the reference.
@@ -150,11 +149,11 @@ def compare(
         if not region.any():
             raise InputError("The prediction reaches nothing of what is scored; choose another mask or prediction.")
         mask = like(region.astype(np.uint8), reference)
-    scores = evaluate(reference, prediction, kind, mask, protocol)
+    scores = evaluate(reference, prediction, kind, mask, protocol, cancel=cancel)
     step(0.5, "Scoring")
     values, facts = dict(scores.values), dict(scores.facts)
     if protocol == "plain":
-        more, fact = _more_scores(reference, prediction, region, counted, kind, where)
+        more, fact = _more_scores(reference, prediction, region, counted, kind, where, cancel)
         values |= more
         facts["dice"] = fact
     facts["mask"] = told
@@ -248,7 +247,13 @@ def _region(reference: sitk.Image, mask: sitk.Image | None, kind: str, protocol:
 
 
 def _more_scores(
-    reference: sitk.Image, prediction: sitk.Image, region: np.ndarray, counted: np.ndarray | None, kind: str, where: str
+    reference: sitk.Image,
+    prediction: sitk.Image,
+    region: np.ndarray,
+    counted: np.ndarray | None,
+    kind: str,
+    where: str,
+    cancel: Cancel | None,
 ) -> tuple[dict[str, float], str]:
     """MS-SSIM and Dice for the protocol plain, and how the latter was taken; within `counted`, or everywhere."""
     truth, made = sitk.GetArrayViewFromImage(reference), sitk.GetArrayViewFromImage(prediction)
@@ -270,7 +275,7 @@ def _more_scores(
         values["dice_foreground"] = overlap(mr_foreground(truth), mr_foreground(made))
         fact = f"each volume above 5 % of the 99.8th percentile of its own positive values, {where}"
     try:
-        scales = multiscale_ssim(*pair, region, data_range)
+        scales = multiscale_ssim(*pair, region, data_range, cancel)
     except InputError:  # so small that it vanishes at the coarsest scale
         scales = math.nan
     return {"ms_ssim": scales, **values}, fact

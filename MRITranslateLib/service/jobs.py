@@ -220,6 +220,7 @@ class Jobs:
             mask=self._receive(params.get("mask")),
             protocol=params.get("protocol", "plain"),
             source=self._receive(params.get("input")),
+            cancel=cancel,
         )
         return scores.as_json()
 

@@ -268,3 +268,18 @@ def test_cancelling_between_the_steps() -> None:
             cancel=lambda: bool(stages),
         )
     assert stages == ["Scoring"]
+
+
+def test_cancelling_within_the_scoring() -> None:
+    """A large volume is scored slab by slab, and no more than one of them is waited for."""
+    asked: list[None] = []
+
+    def cancel() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    volumes = [image(waves((60, 200, 200), seed)) for seed in (1, 2)]
+    stages: list[str] = []
+    with pytest.raises(Cancelled):
+        compare(*volumes, progress=lambda fraction, stage, done, total: stages.append(stage), cancel=cancel)
+    assert stages == ["Scoring"]
