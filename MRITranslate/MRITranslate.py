@@ -32,6 +32,7 @@ from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
@@ -110,6 +111,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections = (
             CompareSection(self.ui, self._start),
             GenerateSection(self.ui, self._start, self._onExplained),
+            PreviewSection(self.ui, self.logic),
         )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)

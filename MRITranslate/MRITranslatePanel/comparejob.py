@@ -14,6 +14,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import modality
 
 from . import results, scene, tables
+from .exchange import Inbox, Outbox
 from .jobs import readOn, write, writeMask, writeNode
 
 ENDINGS = (".html", ".csv")
@@ -88,7 +89,7 @@ class CompareJob:
                 _("The protocol {protocol} scores CT; choose CT, or the plain protocol.").format(protocol=self.protocol)
             )
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         # What errs in the panel errs before anything is written: the mask is the part that can.
         mask = None if self.maskNode is None else writeMask(folder, self.maskNode, self.referenceNode)
         params = {
@@ -104,7 +105,7 @@ class CompareJob:
             params["shift"] = {"parts": [write(folder, part, lattice) for part in parts], "error_mm": error}
         return params
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> Compared:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> Compared:
         reference, prediction = self.referenceNode, self.predictionNode
         name = prediction.GetName()
         parameters = {"modality": self.kind, "protocol": self.protocol, "masked": self.maskNode is not None}
@@ -177,10 +178,10 @@ class ReportJob(CompareJob):
         if not self.path.lower().endswith(ENDINGS):
             raise InputError(_("Say which file to write: it must end with .html (a report) or .csv (the scores)."))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         names = {"reference": self.referenceNode.GetName(), "prediction": self.predictionNode.GetName()}
         stated = {key: (name or "")[:MOST_NAME] for key, name in names.items()}
         return {**super().params(folder), "path": self.path, "names": stated}
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> str:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> str:
         return result["path"]

@@ -21,6 +21,7 @@ import MRITranslateLib
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
 from MRITranslateLib.service import messages
 
+from .exchange import Inbox, Outbox
 from .process_tree import killTree
 
 GRACE_MS = 5000
@@ -39,8 +40,10 @@ class WorkerError(RuntimeError):
 
 
 class _Request:
-    def __init__(self, request, onProgress, onResult, onError, quiet) -> None:
+    def __init__(self, request, onProgress, onResult, onError, quiet, outbox) -> None:
         self.quiet = quiet
+        self.outbox = outbox
+        self.result = self.inbox = None
         self.request = request
         self.onProgress = onProgress
         self.onResult = onResult
@@ -89,8 +92,9 @@ class Worker:
     """Requests to the worker process, one at a time; callbacks come from the event loop.
 
     Beside that one there may be a quiet request, a short one that nobody waits for: it gives way to the other.
-    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, folder)`
-    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError.
+    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, inbox)`
+    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError. Large arrays are written
+    before a request is sent, and read before its result is given, in pieces from the event loop.
     """
 
     def __init__(self) -> None:
@@ -103,11 +107,19 @@ class Worker:
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
         self._grace.connect("timeout()", self._onGraceOver)
+        self._pieces = qt.QTimer()
+        self._pieces.setInterval(0)
+        self._pieces.connect("timeout()", self._onPiece)
         slicer.app.connect("aboutToQuit()", self.stop)
 
     @property
     def busy(self) -> bool:
         return self._current is not None
+
+    @property
+    def busyQuietly(self) -> bool:
+        """Whether a quiet request is under way."""
+        return self._quiet is not None
 
     @property
     def processId(self) -> int:
@@ -134,8 +146,20 @@ class Worker:
             raise WorkerError(_noStart())
         return self._session.folder
 
-    def request(self, method: str, params: dict, onProgress, onResult, onError, quiet: bool = False) -> None:
+    def request(
+        self,
+        method: str,
+        params: dict,
+        onProgress,
+        onResult,
+        onError,
+        quiet: bool = False,
+        outbox: Outbox | None = None,
+    ) -> None:
         """Send one request; see the class for the callbacks.
+
+        Args:
+            outbox: The arrays that `params` speak of.
 
         Raises:
             InputError: Another request (of its kind, quiet or not) is under way, or the parameters break the protocol.
@@ -144,17 +168,15 @@ class Worker:
         self._count += 1
         request = messages.Request(f"r{self._count}", method, params)
         request.line()  # says now, not later, if the parameters are wrong
-        self.folder()
-        made = _Request(request, onProgress, onResult, onError, quiet)
+        made = _Request(request, onProgress, onResult, onError, quiet, outbox or Outbox(self.folder()))
         if quiet:
             self._quiet = made
         else:
             self.cancel(quiet=True)
             self._current = made
             logging.info("MRITranslate: %s started", method)
-        if self._session.ready:
-            self._send(made)
-        else:
+        self._proceed(made)
+        if not self._session.ready:
             onProgress(0.0, _("Starting the computing process"), 0, 0, None)
 
     def cancel(self, quiet: bool = False) -> None:
@@ -166,7 +188,7 @@ class Worker:
         if request is None or request.cancelled:
             return
         request.cancelled = True
-        if request.sent:
+        if request.sent and request.result is None:
             self._count += 1
             cancel = messages.Request(f"r{self._count}", "cancel", {"id": request.request.id})
             self._session.process.write(cancel.line())
@@ -212,9 +234,28 @@ class Worker:
     def _requests(self) -> list:
         return [request for request in (self._quiet, self._current) if request is not None]
 
-    def _send(self, request: _Request) -> None:
-        request.sent = True
-        self._session.process.write(request.request.line())
+    def _proceed(self, request: _Request) -> None:
+        """Do what comes next of a request, as far as it can be done at once."""
+        if not request.outbox.done or (request.inbox is not None and not request.inbox.done):
+            self._pieces.start()
+        elif request.inbox is not None:
+            self._end(request)
+            request.onResult(request.result, request.inbox)
+        elif self._session.ready and not request.sent:
+            request.sent = True
+            self._session.process.write(request.request.line())
+
+    def _onPiece(self) -> None:
+        self._pieces.stop()
+        for request in self._requests():
+            if request not in self._requests():  # the end of the one before has stopped it
+                continue
+            try:
+                (request.inbox or request.outbox).step()
+            except Exception as error:
+                self._fail(request, error)
+            else:
+                self._proceed(request)
 
     def _onOutput(self, session: _Session) -> None:
         try:
@@ -231,8 +272,7 @@ class Worker:
         if event.event == "ready":
             session.ready, session.pid = True, event.fields["pid"]
             for request in self._requests():
-                if not request.sent:
-                    self._send(request)
+                self._proceed(request)
             return
         current = next((request for request in self._requests() if request.request.id == event.id), None)
         if current is None:
@@ -243,9 +283,9 @@ class Worker:
                 fields["fraction"], fields["stage"], fields["done"], fields["total"], fields["remaining_s"]
             )
         elif event.event == "result":
-            result = messages.check_result(current.request.method, event.fields["result"])
-            self._end(current)
-            current.onResult(result, session.folder)
+            current.result = messages.check_result(current.request.method, event.fields["result"])
+            current.inbox = Inbox(session.folder, current.result)
+            self._proceed(current)
         elif event.event == "error":
             self._fail(current, self._error(event.fields["kind"], event.fields["message"], session))
 
