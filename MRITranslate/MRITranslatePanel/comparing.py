@@ -35,8 +35,8 @@ class CompareSection:
         self._job = self._compared = None
         self._views = Views()
         ui.compareButton.connect("clicked(bool)", self._onCompare)
-        ui.exportButton.connect("clicked(bool)", self._onExport)
-        ui.exportPath.connect("currentPathChanged(QString)", self._onPathChanged)
+        ui.compareExportButton.connect("clicked(bool)", self._onExport)
+        ui.compareExportPath.connect("currentPathChanged(QString)", self._onPathChanged)
         ui.compareViewCombo.connect("currentIndexChanged(int)", self._onView)
         ui.curtainSlider.connect("valueChanged(double)", self._onCurtain)
         ui.compareSection.connect("contentsCollapsed(bool)", self._onCollapsed)
@@ -59,7 +59,7 @@ class CompareSection:
             ui.compareResultLabel.text = ""
         ui.compareResultLabel.visible = bool(ui.compareResultLabel.text)
         allow(ui.compareButton, self._reasonNot(self._makeJob), _("Score the prediction against the reference."))
-        allow(ui.exportButton, self._reasonNot(self._makeReport), _("Write the last comparison to the file."))
+        allow(ui.compareExportButton, self._reasonNot(self._makeReport), _("Write the last comparison to the file."))
         seen = self._compared is not None and results.viewsExist()
         allow(ui.compareViewCombo, "" if seen else _("Compare first."), _("How the slice views show both volumes."))
         for widget in (ui.curtainLabel, ui.curtainSlider):
@@ -142,12 +142,12 @@ class CompareSection:
         if self._compared is None:
             raise InputError(_("Compare first; then the outcome can be written."))
         job = self._job
-        path = self._ui.exportPath.currentPath.strip()
+        path = self._ui.compareExportPath.currentPath.strip()
         path = os.path.abspath(os.path.expanduser(path)) if path else ""
         return ReportJob(job.referenceNode, job.predictionNode, job.modality, job.maskNode, job.protocol, path)
 
     def _onExport(self) -> None:
-        self._ui.exportPath.addCurrentPathToHistory()
+        self._ui.compareExportPath.addCurrentPathToHistory()
         self._start(self._makeReport, _("Writing the report"), self._onWritten)
 
     def _onWritten(self, job, path) -> str:

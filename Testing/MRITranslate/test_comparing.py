@@ -57,8 +57,8 @@ def test_buttons_say_why_they_are_disabled(section):
     ui.comparePredictionSelector.setCurrentNode(None)
     assert "missing" in ui.compareButton.toolTip
     assert not ui.compareButton.enabled
-    assert not ui.exportButton.enabled
-    assert "Compare first" in ui.exportButton.toolTip
+    assert not ui.compareExportButton.enabled
+    assert "Compare first" in ui.compareExportButton.toolTip
     assert not ui.compareViewCombo.enabled
     assert not ui.curtainSlider.visible
 
@@ -288,7 +288,7 @@ def test_removing_a_volume_or_the_scene_ends_the_comparison(section):
     ui.compareViewCombo.currentIndex = 2
     slicer.mrmlScene.Clear()
     assert nodes_named("[curtain]") == []
-    assert not ui.exportButton.enabled
+    assert not ui.compareExportButton.enabled
     assert ui.compareResultLabel.text == ""
     assert not ui.compareResultLabel.visible
 
@@ -296,23 +296,23 @@ def test_removing_a_volume_or_the_scene_ends_the_comparison(section):
 def test_exporting(section, tmp_path):
     ui = section.ui
     compared(section)
-    assert not ui.exportButton.enabled
-    assert ".html" in ui.exportButton.toolTip
+    assert not ui.compareExportButton.enabled
+    assert ".html" in ui.compareExportButton.toolTip
     before = nodes_of_scene()
     for name in ("report.html", "scores.csv"):
-        ui.exportPath.currentPath = str(tmp_path / name)
-        click_and_wait(section, ui.exportButton)
+        ui.compareExportPath.currentPath = str(tmp_path / name)
+        click_and_wait(section, ui.compareExportButton)
         assert f'Wrote "{tmp_path / name}"' in ui.statusLabel.text
         assert (tmp_path / name).stat().st_size > 100
     with (tmp_path / "scores.csv").open(newline="") as stream:
         rows = {row["measure"]: row["value"] for row in csv.DictReader(stream)}
     (table,) = [node for node in nodes_named("[scores]") if node.IsA("vtkMRMLTableNode")]
     assert [float(value) for value in rows.values()] == pytest.approx(numbers(table, 1))
-    ui.exportPath.currentPath = str(tmp_path / "nowhere" / "report.html")
-    click_and_wait(section, ui.exportButton)
+    ui.compareExportPath.currentPath = str(tmp_path / "nowhere" / "report.html")
+    click_and_wait(section, ui.compareExportButton)
     assert "does not exist" in ui.statusLabel.text
-    ui.exportPath.currentPath = str(tmp_path / "report.docx")
-    assert not ui.exportButton.enabled
+    ui.compareExportPath.currentPath = str(tmp_path / "report.docx")
+    assert not ui.compareExportButton.enabled
     assert nodes_of_scene() == before
 
 
