@@ -28,6 +28,8 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.compareviews import registerLayout
+from MRITranslatePanel.comparing import CompareSection
 from MRITranslatePanel.corner import CornerSection, cornerNotice
 from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
@@ -47,7 +49,7 @@ from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
-PARTS = ("Explain", "Generate")
+PARTS = ("Explain", "Compare", "Generate")
 """The sections under Translate, in their order: a file in Resources/UI each."""
 SERVICES = (cornerNotice(), tidier())
 """What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
@@ -68,6 +70,7 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerLayout)
         for service in SERVICES:
             slicer.app.connect("startupCompleted()", service.start)
 
@@ -99,6 +102,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._explain = ExplainSection(self.ui, self._onClassChosen)
         self._sections = (
             self._translate,
+            CompareSection(self.ui, self._start),
             GenerateSection(self.ui, self._start, self._onExplained),
             PreviewSection(self.ui, self.logic),
             ExportSection(self.ui, self._start),
@@ -289,6 +293,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         nodes, left = logic.translateStudy(t1Node, "t1_to_ct")
         nodes, left = logic.translateSequence(dynamicNode, "t1_to_ct")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode, segment="Tumour")
+        compared = logic.compare(trueCTNode, ctNode, mask=segmentationNode)
+        print(compared.scores["mae"], compared.table, compared.difference, compared.chart)
         files = logic.exportDICOM(ctNode, "/path/of/a/folder")
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
@@ -296,10 +302,11 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         print(logic.explainWords(xrayNode, "chest_xray").parts)
 
     `translate`, `translateStudy`, `translateSequence`, `devices`, `explain`, `generate`, `radiograph`, `explainWords`,
-    `check`, `evaluate`, `exportDICOM`, `loadPhantom` and `wait` (any job) wait for the result while the application
-    stays responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not
-    wait; jobs that are started while another one is under way wait in a line. `cancel` stops the one under way,
-    `cancelAll` all. `installDependencies` installs, without asking, what the worker needs and Slicer does not have.
+    `check`, `compare`, `evaluate`, `exportDICOM`, `loadPhantom` and `wait` (any job) wait for the result while the
+    application stays responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError.
+    `start` does not wait; jobs that are started while another one is under way wait in a line. `cancel` stops the one
+    under way, `cancelAll` all. `installDependencies` installs, without asking, what the worker needs and Slicer does
+    not have.
     """
 
     def __init__(self):

@@ -89,6 +89,28 @@ class XrayTarget(enum.Enum):
         }[self.value]
 
 
+class ImageKind(enum.Enum):
+    """What is compared; the value is the worker's name for it."""
+
+    DECLARED = "declared"
+    MR = "MR"
+    CT = "CT"
+
+    def label(self):
+        return {"declared": _("Automatic (as declared)"), "MR": _("MR"), "CT": _("CT")}[self.value]
+
+
+class Protocol(enum.Enum):
+    """How a comparison is scored; the value is the worker's name for it."""
+
+    PLAIN = "plain"
+    SYNTHRAD2023 = "synthrad2023"
+    SYNTHRAD2025 = "synthrad2025"
+
+    def label(self):
+        return {"plain": _("Plain"), "synthrad2023": _("SynthRAD2023"), "synthrad2025": _("SynthRAD2025")}[self.value]
+
+
 MOST_PICTURES = 1000
 LARGEST_SEED = 2**31 - 1
 """Of a spin box; the worker takes twice as many."""
@@ -117,6 +139,8 @@ class MRITranslateParameterNode:
     xrayModel, xraySeed, xrayCount - which X-rays to make
     report - the text in the box; reportNode - a text node whose text counts instead
     xrayVolume, xrayTarget - what to explain of which X-ray; xrayClassifier, xrayClass - of XrayTarget.CLASS
+    compareReference, comparePrediction, compareMask - what to hold against what, within what
+    compareKind, compareProtocol - what both are and how to score them
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -158,3 +182,8 @@ class MRITranslateParameterNode:
     xrayTarget: XrayTarget = XrayTarget.MATCH
     xrayClassifier: str
     xrayClass: str
+    compareReference: Optional[vtkMRMLScalarVolumeNode]
+    comparePrediction: Optional[vtkMRMLScalarVolumeNode]
+    compareMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    compareKind: ImageKind = ImageKind.DECLARED
+    compareProtocol: Protocol = Protocol.PLAIN

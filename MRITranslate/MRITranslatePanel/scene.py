@@ -6,6 +6,8 @@ are (slice, row, column) on both sides. A parent transform is no part of a volum
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import slicer
 import vtk
@@ -18,6 +20,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLANE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The patient's axis (left-right, front-back, head-foot) along which a model of a plane stacks its slices."""
 MOST_NAMED_LABELS = 10_000
+LATTICE_MM = 5.0
+MOST_LATTICE_POINTS = 40
 MOST_VOXELS = 1024**3
 """Of a scan: as the 32-bit numbers that the worker computes with, 4 GiB, of which it holds several copies."""
 GEOMETRY_TOLERANCE = 1e-3
@@ -273,6 +277,59 @@ def _setVoxelTransform(reslice, fromNode, toNode) -> None:
         reslice.SetResliceAxes(linear.GetMatrix())
     else:
         reslice.SetResliceTransform(between)
+
+
+def shift(fromNode, toNode) -> Optional[tuple[list[np.ndarray], dict, float]]:
+    """Where the points of one volume's space lie in the space of another one that other parent transforms move.
+
+    Sampled on a lattice around the first volume, so that the worker can do the resampling: the corners suffice for
+    linear transforms, which are then exact; for others points lie at most `LATTICE_MM` apart, as far as
+    `MOST_LATTICE_POINTS` along an axis allow.
+
+    Args:
+        fromNode, toNode: Volume nodes.
+
+    Returns:
+        None where both are under the same transforms. Else displacements (mm, LPS) along x, y and z, each an array
+        (slice, row, column) on the lattice, its geometry as of `geometryOfNode`, and by how much linear interpolation
+        between its points errs at most (mm, looked at in the middle between them; 0 for linear transforms).
+    """
+    between = vtk.vtkGeneralTransform()
+    fromTransform, toTransform = fromNode.GetParentTransformNode(), toNode.GetParentTransformNode()
+    if fromTransform is toTransform:
+        return None
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(fromTransform, toTransform, between)
+    linear = slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, vtk.vtkTransform())
+    matrix = ijkToRAS(fromNode)
+    size = fromNode.GetImageData().GetDimensions()
+    extent = np.linalg.norm(matrix[:3, :3], axis=0) * size
+    counts = [2 if linear else int(np.clip(np.ceil(mm / LATTICE_MM) + 1, 3, MOST_LATTICE_POINTS)) for mm in extent]
+    # One voxel beyond the volume on each side, so that rounding leaves no voxel outside the lattice.
+    axes = [np.linspace(-1.0, voxels, count) for voxels, count in zip(size, counts, strict=True)]
+    displacements = _displacements(between, matrix, axes)
+    error = 0.0
+    if not linear:
+        middles = [(axis[1:] + axis[:-1]) / 2 for axis in axes]
+        expected = displacements
+        for axis in range(3):
+            expected = (expected.take(range(1, expected.shape[axis]), axis) + np.delete(expected, -1, axis)) / 2
+        error = float(np.linalg.norm(_displacements(between, matrix, middles) - expected, axis=-1).max())
+    lattice = geometryOfNode(fromNode)
+    lattice["origin"] = [float(value) for value in (RAS_TO_LPS @ matrix @ [-1, -1, -1, 1])[:3]]
+    lattice["spacing"] = [step * float(axis[1] - axis[0]) for step, axis in zip(lattice["spacing"], axes, strict=True)]
+    return [np.ascontiguousarray(displacements[..., part]) for part in range(3)], lattice, error
+
+
+def _displacements(transform, matrix: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
+    """What a transform adds to points at these voxel indices (columns, rows, slices): (slice, row, column, 3), LPS."""
+    k, j, i = np.meshgrid(*reversed(axes), indexing="ij")
+    ras = np.stack([i, j, k], axis=-1).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    points, moved = vtk.vtkPoints(), vtk.vtkPoints()
+    points.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(ras), deep=True))
+    moved.SetDataTypeToDouble()
+    transform.TransformPoints(points, moved)
+    difference = (numpy_support.vtk_to_numpy(moved.GetData()) - ras) @ RAS_TO_LPS[:3, :3]
+    return difference.reshape(*k.shape, 3)
 
 
 def voxelAt(point, volumeNode) -> tuple[int, int, int]:

@@ -7,10 +7,10 @@ import time
 import slicer
 
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.modality import MODALITIES
 
 from . import dependencies, results
 from .batch import Batch, StudyJob, studyOf
+from .comparejob import CompareJob, ReportJob
 from .devices import DevicesJob
 from .dicomexport import ExportJob
 from .explainjob import ExplainJob
@@ -19,8 +19,6 @@ from .installing import Installation, restartSentence
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
 from .sequences import SEQUENCE, SequenceJob, sequenceOf
-
-CT_QUANTITY = MODALITIES["CT"].quantity_code
 
 
 class Scripting(Runner):
@@ -134,10 +132,23 @@ class Scripting(Runner):
         Returns:
             The table node.
         """
-        if modality is None:
-            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
-            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
+        modality = modality or results.kindOf(referenceNode)
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def compare(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain", report=None):
+        """Hold a synthetic volume against the true one; see CompareJob.
+
+        Args:
+            report: An .html file to write the report to, or None.
+
+        Returns:
+            Compared: table, difference, chart, slices, histogram and resampled are nodes; scores, facts, pictures and
+            warnings say what was found.
+        """
+        compared = self.wait(CompareJob(referenceNode, predictionNode, modality, mask, protocol))
+        if report is not None:
+            self.wait(ReportJob(referenceNode, predictionNode, modality, mask, protocol, str(report)))
+        return compared
 
     def exportDICOM(self, node, folder):
         """Write a synthetic volume as a DICOM series into a folder of its own within `folder`; see ExportJob.
