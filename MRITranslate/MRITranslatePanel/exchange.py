@@ -9,7 +9,6 @@ import os
 
 import numpy as np
 import vtk
-from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from MRITranslateLib.errors import InputError
@@ -61,16 +60,15 @@ class Outbox(os.PathLike):
         Raises:
             InputError: It is no volume, or the folder cannot take it.
         """
-        with _Space(self._folder):
-            writer = volumes.ArrayWriter(
-                self._folder, array, geometry["spacing"], geometry["origin"], geometry["direction"]
-            )
-            self._writers.append(writer)
-            self._descriptions.append(writer.description)
-            if array.nbytes <= SMALL:
-                while writer.write(PIECE):
-                    pass
-                self._writers.remove(writer)
+        writer = volumes.ArrayWriter(
+            self._folder, array, geometry["spacing"], geometry["origin"], geometry["direction"]
+        )
+        self._writers.append(writer)
+        self._descriptions.append(writer.description)
+        if array.nbytes <= SMALL:
+            while writer.write(PIECE):
+                pass
+            self._writers.remove(writer)
         return writer.description
 
     def step(self) -> None:
@@ -79,9 +77,8 @@ class Outbox(os.PathLike):
         Raises:
             InputError: The folder cannot take it.
         """
-        with _Space(self._folder):
-            if self._writers and not self._writers[0].write(PIECE):
-                self._writers.pop(0)
+        if self._writers and not self._writers[0].write(PIECE):
+            self._writers.pop(0)
 
     def remove(self) -> None:
         """Delete what was written, and write no more."""
@@ -91,21 +88,6 @@ class Outbox(os.PathLike):
         for description in self._descriptions:
             volumes.remove_array(self._folder, description)
         self._descriptions = []
-
-
-class _Space:
-    """What the system says of a folder without room, as one sentence."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, OSError):
-            message = _("The volume cannot be written to {folder} ({reason}); free some space there and run it again.")
-            raise InputError(message.format(folder=self._folder, reason=error.strerror)) from error
 
 
 class ImageArray(np.ndarray):

@@ -18,6 +18,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLANE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The patient's axis (left-right, front-back, head-foot) along which a model of a plane stacks its slices."""
 MOST_NAMED_LABELS = 10_000
+MOST_VOXELS = 1024**3
+"""Of a scan: several times what scanners make of a head."""
 GEOMETRY_TOLERANCE = 1e-3
 """Largest difference (mm, or of a direction cosine) between the grid that was sent and the grid that came back."""
 
@@ -26,7 +28,8 @@ def checkScan(node, what: str) -> None:
     """Refuse what is no scalar volume with voxels in the scene.
 
     Raises:
-        InputError: No node, or one that has left the scene, is a label map, a vector volume, or holds no image.
+        InputError: No node, or one that has left the scene, is a label map, a vector volume, holds no image, or too
+            many voxels.
     """
     if node is None:
         raise InputError(_("{what} is missing; choose a volume.").format(what=what))
@@ -37,7 +40,20 @@ def checkScan(node, what: str) -> None:
             _('{what} "{name}" is not a scan; choose a scalar volume.').format(what=what, name=node.GetName())
         )
     image = node.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0:
+    if image is not None and image.GetNumberOfPoints() > MOST_VOXELS:
+        raise InputError(
+            _(
+                '{what} "{name}" has {count:.0f} million voxels ({size:.1f} GB); crop or resample it to at most '
+                "{most:.0f} million."
+            ).format(
+                what=what,
+                name=node.GetName(),
+                count=image.GetNumberOfPoints() / 1e6,
+                size=image.GetNumberOfPoints() * image.GetScalarSize() * image.GetNumberOfScalarComponents() / 1e9,
+                most=MOST_VOXELS / 1e6,
+            )
+        )
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise InputError(
             _('{what} "{name}" has no voxels; load or choose another volume.').format(what=what, name=node.GetName())
         )

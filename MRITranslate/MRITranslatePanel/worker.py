@@ -24,8 +24,11 @@ from MRITranslateLib.service import messages
 from .exchange import Inbox, Outbox
 from .process_tree import killTree
 
-GRACE_MS = 5000
+GRACE_MS = 900
 """Time that the worker has to obey a cancel message before its processes are killed."""
+SILENCE_MS = 10_000
+"""The worker reports four times a second. Only the loading of a large library from a slow disk keeps it as quiet as
+this; after that time, and after each further such time, the user hears that he may cancel, which kills it at once."""
 QUIT_MS = 1500
 """Time that an idle worker has to leave on its own when the application quits."""
 STDERR_LINES = 40
@@ -50,6 +53,7 @@ class _Request:
         self.onError = onError
         self.sent = False
         self.cancelled = False
+        self.fraction = 0.0
 
 
 class _Session:
@@ -65,12 +69,15 @@ class _Session:
         self.errors = collections.deque(maxlen=STDERR_LINES)
         self.ready = False
         self.pid = 0
+        self.silent = 0
+        """How many times SILENCE_MS have passed since it said anything."""
 
     def start(self) -> None:
         environment = qt.QProcessEnvironment.systemEnvironment()
         library = os.path.dirname(os.path.dirname(os.path.abspath(MRITranslateLib.__file__)))
         paths = [library, environment.value("PYTHONPATH", "")]
         environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        environment.insert("PYTHONSAFEPATH", "1")  # or a file in the current folder could pass for one of our libraries
         environment.insert("PYTHONUNBUFFERED", "1")
         self.process.setProcessEnvironment(environment)
         self.process.start(sys.executable, ["-m", "MRITranslateLib.service", "--folder", self.folder])
@@ -99,6 +106,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.graceMs = GRACE_MS
+        self.silenceMs = SILENCE_MS
         self._session = None
         self._current = None
         self._quiet = None
@@ -107,6 +115,8 @@ class Worker:
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
         self._grace.connect("timeout()", self._onGraceOver)
+        self._silence = qt.QTimer()
+        self._silence.connect("timeout()", self._onSilence)
         self._pieces = qt.QTimer()
         self._pieces.setInterval(0)
         self._pieces.connect("timeout()", self._onPiece)
@@ -136,12 +146,19 @@ class Worker:
 
         Raises:
             WorkerError: The process cannot be started (on Windows this is known at once, elsewhere a moment later).
+            InputError: There is no room for the folder.
             Cancelled: It is being stopped.
         """
         if self._stopping:
             raise Cancelled(_("The run was cancelled."))
+        if self._session is not None and not os.path.isdir(self._session.folder):
+            self.stop()  # some systems empty their temporary folder from time to time
         if self._session is None:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                sentence = _("No temporary folder could be made ({reason}); make room on the disk and run again.")
+                raise InputError(sentence.format(reason=error.strerror)) from error
         if self._session is None:
             raise WorkerError(_noStart())
         return self._session.folder
@@ -175,6 +192,7 @@ class Worker:
             self.cancel(quiet=True)
             self._current = made
             logging.info("MRITranslate: %s started", method)
+            self._listen(self._session)
         self._proceed(made)
         if not self._session.ready:
             onProgress(0.0, _("Starting the computing process"), 0, 0, None)
@@ -188,7 +206,9 @@ class Worker:
         if request is None or request.cancelled:
             return
         request.cancelled = True
-        if request.sent and request.result is None:
+        if self._session.silent and not quiet:
+            self._session.kill()  # it would not hear; _onFinished ends the request
+        elif request.sent and request.result is None:
             self._count += 1
             cancel = messages.Request(f"r{self._count}", "cancel", {"id": request.request.id})
             self._session.process.write(cancel.line())
@@ -202,6 +222,7 @@ class Worker:
         else the next one would start a process again while the application quits."""
         session, self._session = self._session, None
         self._grace.stop()
+        self._silence.stop()
         if session is not None:
             session.process.blockSignals(True)
             if self._requests() or not session.ready:
@@ -263,6 +284,7 @@ class Worker:
                 event = messages.parse_event(line)
                 if session is not self._session:  # stopped while it was speaking
                     return
+                self._listen(session)
                 self._onEvent(session, event)
         except messages.ProtocolError as error:
             logging.error("MRITranslate: the worker broke the protocol: %s", error)
@@ -279,6 +301,7 @@ class Worker:
             return  # the answer to a cancel message, or the end of a request that nobody waits for
         if event.event == "progress":
             fields = event.fields
+            current.fraction = fields["fraction"]
             current.onProgress(
                 fields["fraction"], fields["stage"], fields["done"], fields["total"], fields["remaining_s"]
             )
@@ -328,11 +351,30 @@ class Worker:
             logging.warning("MRITranslate: the worker did not stop in time and is killed")
             self._session.kill()
 
+    def _listen(self, session: _Session) -> None:
+        """It has spoken, or is about to."""
+        session.silent = 0
+        if self._current is not None:
+            self._silence.start(self.silenceMs)
+
+    def _onSilence(self) -> None:
+        current = self._current
+        if current is None or self._session is None:
+            self._silence.stop()
+            return
+        if (self._session.ready and not current.sent) or current.result is not None:
+            return  # arrays are on their way: it is Slicer's turn
+        self._session.silent += 1
+        seconds = self._session.silent * self.silenceMs // 1000
+        sentence = _("No sign of life from the computing process for {seconds} s; wait, or cancel and run again")
+        current.onProgress(current.fraction, sentence.format(seconds=seconds), 0, 0, None)
+
     def _end(self, request: _Request) -> None:
         if request.quiet:
             self._quiet = None
             return
         self._grace.stop()
+        self._silence.stop()
         self._current = None
         logging.info("MRITranslate: %s ended", request.request.method)
 

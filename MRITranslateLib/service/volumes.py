@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class ArrayWriter:
     Attributes:
         description: The array's.
 
-    Raises InputError for an array that is not 3-D and real.
+    Raises InputError for an array that is not 3-D and real, and for a folder that cannot take it, which is full as a
+    rule.
     """
 
     def __init__(
@@ -58,18 +60,16 @@ class ArrayWriter:
         }
         self._path = Path(folder) / name
         self._temporary = Path(folder) / (name + _TEMPORARY)
-        self._stream = open(self._temporary, "wb")  # noqa: SIM115 - `write` and `abandon` close it
-        try:
+        with self._room():
+            self._stream = open(self._temporary, "wb")  # noqa: SIM115 - `write` and `abandon` close it
+        with self._room(), self._whole():
             descr = np.lib.format.dtype_to_descr(self._array.dtype)
             header = {"descr": descr, "fortran_order": False, "shape": array.shape}
             np.lib.format.write_array_header_1_0(self._stream, header)
-        except BaseException:
-            self.abandon()
-            raise
 
     def write(self, most_bytes: int) -> bool:
         """Writes the next slices, as many as `most_bytes` hold but one at least; False when that was the end."""
-        try:
+        with self._room(), self._whole():
             stop = self._next + max(1, most_bytes // self._array[0].nbytes)
             self._stream.write(np.ascontiguousarray(self._array[self._next : stop]).data)
             self._next = stop
@@ -77,10 +77,30 @@ class ArrayWriter:
                 return True
             self._stream.close()
             os.replace(self._temporary, self._path)
+        return False
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             self.abandon()
             raise
-        return False
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """What the system says of a folder without room, as one sentence."""
+        try:
+            yield
+        except OSError as error:
+            place, needed = self._path.parent.parent, self._array.nbytes
+            free = ""
+            with contextlib.suppress(OSError):
+                free = f", {shutil.disk_usage(place).free / 1e6:.1f} MB are free"
+            raise InputError(
+                f"The temporary folder {place} cannot take a volume of {needed / 1e6:.1f} MB "
+                f"({error.strerror}{free}); make room there and run again."
+            ) from error
 
     def abandon(self) -> None:
         """Deletes what was written of a file that is not complete."""
