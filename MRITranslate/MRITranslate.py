@@ -28,6 +28,8 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.corner import CornerSection, cornerNotice
+from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
@@ -35,15 +37,19 @@ from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.preview import PreviewSection
+from MRITranslatePanel.samples import registerSampleData
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
+from MRITranslatePanel.tidying import tidier
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
 PARTS = ("Explain", "Generate")
 """The sections under Translate, in their order: a file in Resources/UI each."""
+SERVICES = (cornerNotice(), tidier())
+"""What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
 
 
 class MRITranslate(ScriptedLoadableModule):
@@ -61,30 +67,8 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
-
-
-def registerSampleData():
-    """Offer the digital head in the Sample Data module. It is computed on this computer, not downloaded."""
-    import SampleData
-
-    icon = os.path.join(os.path.dirname(os.path.abspath(__file__)), "Resources", "Icons", "MRITranslate.png")
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="MRITranslate",
-        sampleName="MRITranslatePhantom",
-        sampleDescription=_("Phantom patient"),
-        uris="mritranslate:phantom",
-        fileNames="MRITranslatePhantom",
-        nodeNames="MRITranslatePhantom",
-        thumbnailFileName=icon,
-        customDownloader=loadSampleData,
-    )
-
-
-def loadSampleData(source):
-    """What the Sample Data module calls when the digital head is chosen."""
-    with slicer.util.tryWithErrorDisplay(_("The phantom patient could not be made."), waitCursor=True):
-        nodes = MRITranslateLogic().loadPhantom(lesions=PHANTOM_LESIONS)
-        results.showLayers(nodes["t1"], None, 0.0)
+        for service in SERVICES:
+            slicer.app.connect("startupCompleted()", service.start)
 
 
 class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -102,6 +86,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel, *parts = (slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", *PARTS))
         for place, part in enumerate(parts, start=2):  # under Translate
             panel.layout().insertWidget(place, part)
+        status = slicer.util.findChild(panel, "statusSection")
+        status.setParent(None)  # put in again it comes last for the Tab key too
+        panel.layout().insertWidget(2 + len(parts), status)
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
         for part in (panel, *parts):
@@ -112,6 +99,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections = (
             GenerateSection(self.ui, self._start, self._onExplained),
             PreviewSection(self.ui, self.logic),
+            ExportSection(self.ui, self._start),
+            CornerSection(self.ui),
         )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
@@ -119,6 +108,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
@@ -131,6 +121,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
         self._installation.stop()
+        for service in SERVICES:
+            service.stop()
         sharedWorker().stop()
 
     def enter(self):
@@ -156,6 +148,12 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        # The choices came before the nodes that they name: what the widgets show of them is made up for now.
+        if self.parent.isEntered:
+            self.setParameterNode(None)
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
@@ -304,6 +302,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onTranslated(self, job, node):
         results.showLayers(job.inputNode, node, 1.0)
+        if self._parameterNode:
+            self._parameterNode.exportVolume = node
         return _('Made "{name}".').format(name=node.GetName())
 
     def _onExplained(self, job, nodes):
@@ -331,21 +331,24 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
         uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+        files = logic.exportDICOM(ctNode, "/path/of/a/folder")
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
 
-    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
-    job) wait for the result while the application stays responsive, and raise InputError (something to mend),
-    OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs
-    that are started while another one is under way wait in a line. `cancel` stops the one under way, `cancelAll` all.
-    `installDependencies` installs, without asking, what the worker needs and Slicer does not have.
+    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `exportDICOM`, `loadPhantom`
+    and `wait` (any job) wait for the result while the application stays responsive, and raise InputError (something to
+    mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs that are started while another one is
+    under way wait in a line. `cancel` stops the one under way, `cancelAll` all. `installDependencies` installs, without
+    asking, what the worker needs and Slicer does not have.
     """
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         Scripting.__init__(self)
+        for service in SERVICES:  # for a module that was loaded after the application's start
+            service.start()
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())

@@ -317,8 +317,8 @@ class _Nodes:
         if self._job.plane is None:
             return None
         node = slicer.mrmlScene.GetFirstNodeByName(name)
-        source = node.GetAttribute(results.PREFIX + "SourceNodeID") if node is not None else None
-        return node if source == self._job.inputNode.GetID() and node.GetAttribute(results.KIND) == kind else None
+        same = results.sourceOf(node) is self._job.inputNode
+        return node if same and node.GetAttribute(results.KIND) == kind else None
 
     def _add(self, node, name: str, kind: str, unique: bool = True):
         node = self._additions.add(node, name, unique)

@@ -27,6 +27,8 @@ PREVIEW = "preview of a synthetic image"
 REPORT, VERDICT, WORDS = "report", "verdict of the discriminator", "words that mattered"
 REPORT_ROLE = PREFIX + "report"
 """Node reference from an X-ray to the text node of its report."""
+SOURCE_ROLE = PREFIX + "source"
+"""Node reference from a result to what it was computed from: unlike an id in an attribute, it holds after loading."""
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
 NO_HEAT = 0.01
 """Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
@@ -204,6 +206,7 @@ def setProvenance(node, kind: str, sourceNode, provenance: dict[str, str], param
     if sourceNode is not None:
         attributes["SourceNodeID"] = sourceNode.GetID()
         attributes["SourceNodeName"] = sourceNode.GetName()
+        node.SetNodeReferenceID(SOURCE_ROLE, sourceNode.GetID())
     for key, value in attributes.items():
         node.SetAttribute(PREFIX + key, str(value))
 
@@ -217,6 +220,11 @@ def reportOf(node) -> str | None:
     """The report that an X-ray was made from, or that somebody referenced from it; None where there is none."""
     text = node.GetNodeReference(REPORT_ROLE) if node is not None else None
     return None if text is None else text.GetText() or ""
+
+
+def sourceOf(node):
+    """The node that a result was computed from; None where it has none, or has lost it."""
+    return node.GetNodeReference(SOURCE_ROLE) if node is not None else None
 
 
 def seedOf(node) -> int | None:

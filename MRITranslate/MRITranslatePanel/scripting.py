@@ -10,6 +10,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import MODALITIES
 
 from . import dependencies, results
+from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .installing import Installation, restartSentence
@@ -97,6 +98,14 @@ class Scripting(Runner):
             quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
             modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def exportDICOM(self, node, folder):
+        """Write a synthetic volume as a DICOM series into a folder of its own within `folder`; see ExportJob.
+
+        Returns:
+            The paths of the files, in the order of the slices.
+        """
+        return self.wait(ExportJob(node, str(folder)))
 
     def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
         """Make a digital head.

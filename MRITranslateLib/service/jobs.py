@@ -53,6 +53,7 @@ class Jobs:
             "words": self._words,
             "evaluate": self._evaluate,
             "phantom": self._phantom,
+            "export_dicom": self._export_dicom,
             "devices": self._devices,
         }
 
@@ -253,6 +254,23 @@ class Jobs:
         names = ("t1", "t2", "flair", "pd", "ct", "labels", "lesions")
         volumes = {name: self._send(getattr(head, name)) for name in names}
         return {**volumes, "label_names": [tissue.name for tissue in TISSUES]}
+
+    def _export_dicom(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from .. import __version__
+        from ..dicomexport import Facts, export_series
+
+        progress(0.0, "Writing DICOM files", 0, 1)
+        stated = dict(params["facts"])
+        window = stated.pop("window")
+        facts = Facts(**stated, extension=__version__, window=None if window is None else (window[0], window[1]))
+        image = self._receive(params["image"])
+        made = export_series(image, facts, params["folder"], params["source"], progress, cancel)
+        return {
+            "folder": str(made.folder),
+            "files": list(made.files),
+            "from_source": made.from_source,
+            "warnings": list(made.warnings),
+        }
 
     def _devices(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         progress(0.0, "Looking for devices", 0, 1)

@@ -175,6 +175,25 @@ PARAMS: dict[str, Record] = {
         {"seed": _SEED, "shape": ListOf(Whole(1, 1024), 3), "lesions": Whole(0, 100)},
         ("seed", "shape", "lesions"),
     ),
+    "export_dicom": Record(
+        {
+            "image": VOLUME,
+            "folder": Text(),  # an existing one; the series gets a folder of its own in it
+            "source": ListOf(Text()),  # DICOM files that the source volume was read from
+            "facts": Record(
+                {
+                    "modality": Text(maximum=40),
+                    "model": Text(maximum=200),
+                    "version": Text(maximum=40),
+                    "weights": Text(maximum=64),
+                    "placed": Truth(),
+                    "phantom": Truth(),
+                    "same_frame": Truth(),
+                    "window": OrNull(ListOf(Number(), 2)),
+                }
+            ),
+        }
+    ),
     "devices": Record(),
     "cancel": Record({"id": IDENTIFIER}),
     "shutdown": Record(),
@@ -238,6 +257,9 @@ RESULTS: dict[str, Record] = {
             "label_names": _TEXTS,  # names of the tissues in "labels", that of 0 first
         },
         ("label_names",),
+    ),
+    "export_dicom": Record(
+        {"folder": Text(), "files": ListOf(Text(maximum=100)), "from_source": Truth(), "warnings": _TEXTS}
     ),
     "devices": Record(
         {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},
