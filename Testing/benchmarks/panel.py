@@ -5,6 +5,7 @@ The bars: at most 1.2 times the work in process, and no stall above 100 ms.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -46,18 +47,19 @@ def main(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     facts = machine.facts()
     threads = options.threads or int(facts["cores"])
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of every process on either side, for numpy as for torch
     with tempfile.TemporaryDirectory(prefix="mritranslate-benchmark-") as folder:
         volume = Path(folder) / "volume.nrrd"
         image = test_volume(tuple(options.size), package.card.grid.spacing_mm)
         sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32), volume)
-        panel = start("panelside", "translation", volume, options.model, device, threads)
+        panel = start("panelside", "translation", volume, options.model, device)
         inside = start("worker", "whole", volume, options.model, device, threads, 0)
         for _ in range(1 + max(1, options.repeats)):
             panel.repeat()
             inside.repeat()
         panel.end()
         inside.end()
-        scrolled = start("panelside", "preview", volume, options.model, device, threads)
+        scrolled = start("panelside", "preview", volume, options.model, device)
         for _ in range(1 + max(1, options.slices)):
             scrolled.repeat()
         scrolled.end()

@@ -4,7 +4,6 @@ Started by `panel.py`. A turn is a click on Run up to the result in the views, o
 preview in the view.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -94,8 +93,7 @@ def preview(panel: Any) -> Callable[[], None]:
 SIDES = {"translation": translation, "preview": preview}
 
 
-def main(side: str, volume: str, model: str, device: str, threads: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the worker's process
+def main(side: str, volume: str, model: str, device: str) -> None:
     turns = Turns(device)
     from Testing.host import application
 
@@ -121,4 +119,4 @@ def main(side: str, volume: str, model: str, device: str, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    main(*sys.argv[1:5])
