@@ -227,6 +227,7 @@ def card_text(folder: str | os.PathLike[str]) -> str:
         f"{_text(card, 'title')} ({_text(card, 'name')} {_text(card, 'version')})",
         f"{_about(task, *(_long(name) for name in _modalities(card, task)))}, network {_text(network, 'name')}",
         *_picture_lines(card),
+        *_grid_lines(card),
         "",
         f"Intended use: {_text(card, 'intended_use')}",
         DISCLAIMER,
@@ -283,6 +284,19 @@ def _picture_lines(card: dict[str, Any]) -> list[str]:
         kind = "any number of them in a picture" if card.get("multi_label") is True else "one of them for a picture"
         lines.append(f"Classes, {kind}: {printable(', '.join(str(name) for name in classes))}")
     return lines
+
+
+def _grid_lines(card: dict[str, Any]) -> list[str]:
+    """What of a volume a network sees at a time, on a card that says so."""
+    grid = _dict(card, "grid")
+    if grid.get("dimensions") == 3:
+        patch = " x ".join(printable(str(extent)) for extent in _list(grid, "patch"))
+        return [f"Computes blocks of {patch} voxels"]
+    if "plane" not in grid:
+        return []
+    context = grid.get("context")
+    beside = f", each with {context - 1} of its neighbours" if isinstance(context, int) and context > 1 else ""
+    return [f"Computes {_text(grid, 'plane')} slices{beside}; it was trained on no other plane"]
 
 
 def _score_lines(card: dict[str, Any]) -> list[str]:
