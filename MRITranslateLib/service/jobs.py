@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import Cancelled, InputError, OutOfMemory
+from . import modeljobs
 from .messages import ProtocolError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Jobs:
             "evaluate": self._evaluate,
             "phantom": self._phantom,
             "devices": self._devices,
+            **modeljobs.METHODS,
         }
 
     def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
