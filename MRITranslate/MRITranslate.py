@@ -26,6 +26,7 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
 
 from MRITranslatePanel import results
 from MRITranslatePanel.explaining import ExplainSection
+from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
@@ -106,12 +107,14 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
+        Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        self.ui.cancelAllButton.connect("clicked(bool)", self.onCancelAll)
         self.ui.phantomButton.connect("clicked(bool)", self.onLoadPhantom)
         self.enter()
 
@@ -189,7 +192,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Enable what can be done; a disabled button says in its tool tip why."""
         running = self.logic.running
         parameters = self._parameterNode
-        reason = self._reasonNotToRun(running, needsModel=True)
+        reason = self._reasonNotToRun(needsModel=True)
         allow(self.ui.runButton, reason, _("Make the synthetic image."))
         back = self._models.hasWayBack
         self.ui.cycleCheck.enabled = back
@@ -199,22 +202,20 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             else _("No model for the way back from this one is installed.")
         )
         classifies = bool(parameters) and parameters.target == Target.CLASS
-        reason = self._reasonNotToRun(running, needsModel=not classifies)
+        reason = self._reasonNotToRun(needsModel=not classifies)
         whole = reason or self._explain.reasonNotToExplain(parameters)
         allow(self.ui.explainButton, whole, _("Make the heat map of the whole volume."))
         part = reason or self._explain.reasonNotToExplainSlice(parameters)
         allow(self.ui.explainSliceButton, part, _("Make the heat map of the slice that is shown, at once."))
         self._explain.update()
         for section in self._sections:
-            section.update(running)
-        self.ui.phantomButton.enabled = not running
+            section.update()
         self.ui.cancelButton.enabled = running
+        self._status.showWaiting(len(self.logic.waiting))
         if parameters:
             self._domain.update(parameters.inputVolume, self._models.name)
 
-    def _reasonNotToRun(self, running, needsModel):
-        if running:
-            return _("A run is under way.")
+    def _reasonNotToRun(self, needsModel):
         if not self._parameterNode or not self._parameterNode.inputVolume:
             return _("Choose an input volume, or load the phantom patient.")
         if needsModel and not self._models.name:
@@ -251,18 +252,25 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._status.cancelling()
         self.logic.cancel()
 
+    def onCancelAll(self):
+        self._status.cancelling()
+        self.logic.cancelAll()
+
     def _start(self, makeJob, title, whenDone):
-        self._status.begin(title)
         try:
             with slicer.util.tryWithErrorDisplay(_("The run could not be started."), waitCursor=True):
                 try:
                     job = makeJob()
 
+                    def onStarted():
+                        self._status.begin(title)
+                        self._updateButtons()
+
                     def onFinished(nodes, warnings):
                         self._status.finish(whenDone(job, nodes), warnings)
                         self._updateButtons()
 
-                    self.logic.start(job, self._status.progress, onFinished, self._onFailed)
+                    self.logic.start(job, self._status.progress, onFinished, self._onFailed, onStarted)
                 except InputError as error:
                     self._onFailed(error)
                 except Exception as error:
@@ -276,7 +284,6 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.stop(str(error))
         else:
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
-            slicer.util.showStatusMessage(str(error), 5000)
         self._updateButtons()
 
     def _onTranslated(self, job, node):
@@ -315,7 +322,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
 
     `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
     job) wait for the result while the application stays responsive, and raise InputError (something to mend),
-    OutOfMemory, Cancelled or WorkerError. `start` does not wait.
+    OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs
+    that are started while another one is under way wait in a line. `cancel` stops the one under way, `cancelAll` all.
     """
 
     def __init__(self):

@@ -10,7 +10,8 @@ from MRITranslateLib import catalog
 from . import results, scene
 from .explainjob import ExplainJob
 from .parameters import Target
-from .sections import GOOD_STYLE, WARNING_STYLE, readCard
+from .sections import readCard
+from .themes import GOOD, PLAIN, WARNING, setTone
 
 
 class ExplainSection:
@@ -151,7 +152,7 @@ class ExplainSection:
         """Say what was found of a heat map."""
         self._ui.verdictLabel.text = explained.verdict
         self._ui.sharesLabel.text = explained.evidence
-        self._ui.verdictLabel.styleSheet = {None: "", True: GOOD_STYLE, False: WARNING_STYLE}[explained.passes]
+        setTone(self._ui.verdictLabel, {None: PLAIN, True: GOOD, False: WARNING}[explained.passes])
         self._chartID = explained.chart.GetID() if explained.chart is not None else ""
 
     def update(self) -> None:

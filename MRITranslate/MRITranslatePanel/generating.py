@@ -100,7 +100,7 @@ class GenerateSection(VTKObservationMixin):
         for widget in (ui.xrayClassifierLabel, ui.xrayClassifierCombo, ui.xrayClassLabel, ui.xrayClassCombo):
             widget.visible = classifies
 
-    def update(self, running: bool) -> None:
+    def update(self) -> None:
         """Enable what can be done; a disabled button says in its tool tip why."""
         ui = self._ui
         for button, makeJob, what in (
@@ -109,7 +109,7 @@ class GenerateSection(VTKObservationMixin):
             (ui.xrayHeatButton, self._heatJob, _("Make a heat map of the X-ray: the places that matter.")),
             (ui.wordsButton, self._wordsJob, _("Show which words of the report matter.")),
         ):
-            allow(button, _("A run is under way.") if running else self._reasonNot(makeJob), what)
+            allow(button, self._reasonNot(makeJob), what)
         if self._wordsTable is not None and not slicer.mrmlScene.IsNodePresent(self._wordsTable):
             self._showWords(None)  # patient data, which goes with its scene
         ui.wordsLabel.visible = ui.wordsText.visible = self._wordsTable is not None

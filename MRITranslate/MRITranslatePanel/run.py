@@ -1,18 +1,15 @@
-"""One job from its check to its nodes in the scene, with the scene watched meanwhile; and who starts such runs."""
+"""One job from its check to its nodes in the scene, with the scene watched meanwhile."""
 
 from __future__ import annotations
-
-import time
 
 import slicer
 from slicer.i18n import tr as _
 
-from MRITranslateLib.errors import Cancelled, InputError
+from MRITranslateLib.errors import Cancelled
 from MRITranslateLib.service import volumes
 
-from . import dependencies
 from .results import Additions
-from .worker import Worker, sharedWorker
+from .worker import Worker
 
 
 def _volumesOf(value):
@@ -28,17 +25,26 @@ class Run:
     """Runs a job on the worker. Nothing is added to the scene before the result is complete.
 
     A quiet run (see Worker) gives way to another one.
-    Closing the scene or removing an input node stops the run with a sentence. After `begin`, exactly one of
-    `onFinished(nodes, warnings)` and `onFailed(error)` is called, from the event loop.
+    `onStarted()` is called when it begins. Closing the scene or removing an input node stops the run with a sentence.
+    After `begin`, exactly one of `onFinished(nodes, warnings)` and `onFailed(error)` is called, from the event loop.
+
+    Attributes:
+        job: What is run.
+        begun: Whether `begin` was called.
+        sceneClosed: Whether the run ended because the scene did.
     """
 
-    def __init__(self, worker: Worker, job, onProgress, onFinished, onFailed, quiet: bool = False) -> None:
+    def __init__(
+        self, worker: Worker, job, onProgress, onFinished, onFailed, quiet: bool = False, onStarted=None
+    ) -> None:
         self.job = job
+        self.begun = self.sceneClosed = False
         self._quiet = quiet
         self._worker = worker
         self._onProgress = onProgress
         self._onFinished = onFinished
         self._onFailed = onFailed
+        self._onStarted = onStarted
         self._watched = []
         self._observations = []
         self._folder = None
@@ -51,8 +57,11 @@ class Run:
         Raises:
             InputError: The job cannot be run; nothing was started and no callback will come.
         """
+        self.begun = True
         self.job.check()
         self._worker.checkFree(self._quiet)
+        if self._onStarted:
+            self._onStarted()
         self._watched = [node.GetID() for node in self.job.nodes()]
         self._folder = self._worker.folder()
         params = self.job.params(self._folder)
@@ -77,7 +86,12 @@ class Run:
         ):
             self._observations.append(scene.AddObserver(event, answer))
 
+    def fail(self, error: Exception) -> None:
+        """End a run that was never begun."""
+        self._onFailed(error)
+
     def _onSceneClosed(self, caller, event) -> None:
+        self.sceneClosed = True
         self.cancel(_("The scene was closed, so the run was stopped."))
 
     def _onNodeRemoved(self, caller, event) -> None:
@@ -111,91 +125,3 @@ class Run:
     def _onError(self, error: Exception) -> None:
         self._end()
         self._onFailed(Cancelled(self._reason) if self._reason and isinstance(error, Cancelled) else error)
-
-
-class Runner:
-    """Starts runs on the shared worker, one at a time: the half of the scripting interface that knows no jobs."""
-
-    def __init__(self) -> None:
-        self._run = None
-        self._quietRun = None
-
-    @property
-    def running(self) -> bool:
-        """Whether a job of this logic is under way."""
-        return self._run is not None
-
-    def start(self, job, onProgress=None, onFinished=None, onFailed=None) -> None:
-        """Start a job and return at once; callbacks come from the event loop.
-
-        Args:
-            onProgress: (fraction, stage, done, total, seconds left or None)
-            onFinished: (node or nodes, warnings)
-            onFailed: (error)
-
-        Raises:
-            InputError: The job cannot be started; then no callback comes.
-        """
-        if self.running:
-            raise InputError(_("Another run is under way; wait for its end or cancel it."))
-        dependencies.ensure()
-
-        def finished(nodes, warnings):
-            self._run = None
-            if onFinished:
-                onFinished(nodes, warnings)
-
-        def failed(error):
-            self._run = None
-            if onFailed:
-                onFailed(error)
-
-        self._run = Run(sharedWorker(), job, onProgress or _ignoreProgress, finished, failed)
-        try:
-            self._run.begin()
-        except BaseException:
-            self._run = None
-            raise
-
-    def startQuietly(self, job, onFinished, onFailed) -> None:
-        """Start a short job that adds no nodes and gives way to any other: `running` stays False, and a job that is
-        started meanwhile cancels it. Callbacks and errors as of `start`; one at a time.
-        """
-
-        def finished(outcome, warnings):
-            self._quietRun = None
-            onFinished(outcome, warnings)
-
-        def failed(error):
-            self._quietRun = None
-            onFailed(error)
-
-        self._quietRun = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
-        self._quietRun.begin()
-
-    def cancel(self) -> None:
-        """Stop the job under way; its onFailed gets a Cancelled. Without one, nothing happens."""
-        if self.running:
-            self._run.cancel()
-
-    def wait(self, job):
-        """Run a job to its end while the application stays responsive; what it delivers, or its error raised."""
-        outcome = {}
-
-        def finished(nodes, warnings):
-            outcome["nodes"] = nodes
-
-        def failed(error):
-            outcome["error"] = error
-
-        self.start(job, None, finished, failed)
-        while not outcome:
-            slicer.app.processEvents()
-            time.sleep(0.005)
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["nodes"]
-
-
-def _ignoreProgress(fraction, stage, done, total, remaining) -> None:
-    """For callers that do not want to hear of progress."""

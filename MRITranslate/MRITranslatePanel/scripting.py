@@ -7,8 +7,8 @@ from MRITranslateLib.modality import MODALITIES
 from . import results
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
+from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
-from .run import Runner
 
 CT_QUANTITY = MODALITIES["CT"].quantity_code
 

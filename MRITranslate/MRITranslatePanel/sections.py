@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib import catalog
@@ -12,10 +13,9 @@ from MRITranslateLib.errors import Cancelled, InputError, PackageError
 
 from . import dependencies
 from .jobs import CheckJob
+from .themes import GOOD, PLAIN, PROBLEM, WARNING, setTone
 
-PROBLEM_STYLE = "color: #b3261e;"
-WARNING_STYLE = "color: #9a6700;"
-GOOD_STYLE = "color: #1a7f37;"
+STATUS_BAR_MS = 5000
 CHECK_DELAY_MS = 300
 """So that paging through inputs and models does not start a check for each of them."""
 MOST_CHECKED_BYTES = 1 << 27
@@ -125,7 +125,7 @@ class DomainSection:
         self._timer.setSingleShot(True)
         self._timer.setInterval(CHECK_DELAY_MS)
         self._timer.connect("timeout()", self._ask)
-        self._show("", "")
+        self._show("", PLAIN)
 
     def update(self, inputNode, model: str) -> None:
         """Look at this input and model, if they are others than those whose outcome is shown."""
@@ -135,7 +135,7 @@ class DomainSection:
         self._key = (inputNode.GetID(), image.GetMTime(), model) if small and model else None
         if self._key == self._shown:
             return
-        self._show("", "")
+        self._show("", PLAIN)
         self._shown = None
         if self._key is None:
             self._timer.stop()
@@ -163,7 +163,7 @@ class DomainSection:
             elif key == self._key:
                 self._shown = key
                 if isinstance(error, InputError):  # what else went wrong, a run will say in the open
-                    self._show(str(error), PROBLEM_STYLE)
+                    self._show(str(error), PROBLEM)
 
         try:
             self._asked = key
@@ -176,12 +176,12 @@ class DomainSection:
         if domain.contrast and not any(domain.contrast in reason for reason in texts):  # said already
             share = round(100 * domain.probabilities[domain.contrast])
             texts.insert(0, _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share))
-        style = {"ok": GOOD_STYLE, "warn": WARNING_STYLE, "refuse": PROBLEM_STYLE}[domain.outcome]
-        self._show(" ".join(texts), style)
+        tone = {"ok": GOOD, "warn": WARNING, "refuse": PROBLEM}[domain.outcome]
+        self._show(" ".join(texts), tone)
 
-    def _show(self, text: str, style: str) -> None:
+    def _show(self, text: str, tone: str) -> None:
         self._ui.domainLabel.text = text
-        self._ui.domainLabel.styleSheet = style
+        setTone(self._ui.domainLabel, tone)
         self._ui.domainLabel.visible = bool(text)
 
 
@@ -195,7 +195,7 @@ class StatusSection:
         self._ui.progressBar.setRange(0, 0)  # busy, until the first step is counted
         self._ui.stageLabel.text = what
         self._ui.warningsLabel.text = ""
-        self._say(_("Running."), "")
+        self._say(_("Running."), PLAIN)
 
     def progress(self, fraction: float, stage: str, done: int, total: int, remaining: float | None) -> None:
         """Show one report of the worker; `remaining` is in seconds, None while it cannot be told."""
@@ -208,24 +208,35 @@ class StatusSection:
         if remaining is not None:
             parts.append(_timeLeft(remaining))
         self._ui.stageLabel.text = ", ".join(parts)
+        # In a long panel this section may have been scrolled out of sight.
+        slicer.util.showStatusMessage(self._ui.stageLabel.text, STATUS_BAR_MS)
+
+    def showWaiting(self, count: int) -> None:
+        """How many runs wait for their turn."""
+        few = _("1 run waits for its turn.") if count == 1 else _("{count} runs wait for their turn.")
+        self._ui.waitingLabel.text = few.format(count=count)
+        for widget in (self._ui.waitingLabel, self._ui.cancelAllButton):
+            widget.visible = count > 0
 
     def cancelling(self) -> None:
         self._ui.stageLabel.text = _("Stopping")
 
     def finish(self, sentence: str, warnings: list[str]) -> None:
         self._rest(100)
-        self._say(sentence, "")
+        self._say(sentence, PLAIN)
+        slicer.util.showStatusMessage(sentence, STATUS_BAR_MS)
         self._ui.warningsLabel.text = "\n".join(_("Warning: {text}").format(text=text) for text in warnings)
-        self._ui.warningsLabel.styleSheet = WARNING_STYLE
+        setTone(self._ui.warningsLabel, WARNING)
 
     def stop(self, sentence: str) -> None:
         """A run that was cancelled."""
         self._rest(0)
-        self._say(sentence, "")
+        self._say(sentence, PLAIN)
 
     def fail(self, sentence: str, details: str = "") -> None:
         self._rest(0)
-        self._say(sentence, PROBLEM_STYLE)
+        self._say(sentence, PROBLEM)
+        slicer.util.showStatusMessage(sentence, STATUS_BAR_MS)
         self._ui.statusLabel.toolTip = details or _("Outcome of the last run.")
 
     def _rest(self, value: int) -> None:
@@ -233,7 +244,7 @@ class StatusSection:
         self._ui.progressBar.value = value
         self._ui.stageLabel.text = ""
 
-    def _say(self, sentence: str, style: str) -> None:
+    def _say(self, sentence: str, tone: str) -> None:
         self._ui.statusLabel.text = sentence
-        self._ui.statusLabel.styleSheet = style
+        setTone(self._ui.statusLabel, tone)
         self._ui.statusLabel.toolTip = _("Outcome of the last run.")

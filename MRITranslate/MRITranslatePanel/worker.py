@@ -99,6 +99,7 @@ class Worker:
         self._current = None
         self._quiet = None
         self._count = 0
+        self._stopping = False
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
         self._grace.connect("timeout()", self._onGraceOver)
@@ -123,7 +124,10 @@ class Worker:
 
         Raises:
             WorkerError: The process cannot be started (on Windows this is known at once, elsewhere a moment later).
+            Cancelled: It is being stopped.
         """
+        if self._stopping:
+            raise Cancelled(_("The run was cancelled."))
         if self._session is None:
             self._start()
         if self._session is None:
@@ -172,7 +176,8 @@ class Worker:
             self._fail(request, Cancelled(_("The run was cancelled.")))
 
     def stop(self) -> None:
-        """End the process and remove its folder. A request under way ends as cancelled."""
+        """End the process and remove its folder. A request under way ends as cancelled, and so does what waits for it:
+        else the next one would start a process again while the application quits."""
         session, self._session = self._session, None
         self._grace.stop()
         if session is not None:
@@ -185,8 +190,12 @@ class Worker:
                 session.process.waitForFinished(QUIT_MS)
             session.process.deleteLater()
             session.removeFolder()
-        for request in self._requests():
-            self._fail(request, Cancelled(_("The run was cancelled.")))
+        self._stopping = True
+        try:
+            for request in self._requests():
+                self._fail(request, Cancelled(_("The run was cancelled.")))
+        finally:
+            self._stopping = False
 
     # The process reports
 

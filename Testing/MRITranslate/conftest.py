@@ -64,7 +64,7 @@ def panel(app, models):
     widget = slicer.util.getModuleWidget("MRITranslate")
     choose_model(widget, TINY_T2)
     yield widget
-    widget.logic.cancel()
+    widget.logic.cancelAll()
     wait(lambda: not widget.logic.running)
     assert app.warnings == []
     assert app.slot_errors == []

@@ -176,8 +176,6 @@ def test_chosen_output_is_overwritten_and_named_synthetic(panel):
 def test_cancel(slow_model, panel):
     _, before = start_slow_run(panel)
     assert panel.ui.cancelButton.enabled
-    assert not panel.ui.runButton.enabled
-    assert "under way" in panel.ui.runButton.toolTip
     panel.ui.cancelButton.click()
     wait(lambda: not panel.logic.running)
     assert "cancelled" in panel.ui.statusLabel.text
