@@ -29,6 +29,7 @@ from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
+from MRITranslatePanel.managing import ModelsSection
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
@@ -37,7 +38,7 @@ from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
-PARTS = ("Explain", "Generate")
+PARTS = ("Explain", "Generate", "Models")
 """The sections under Translate, in their order: a file in Resources/UI each."""
 
 
@@ -104,7 +105,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._models = ModelSection(self.ui, self._onModelChosen)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (GenerateSection(self.ui, self._start, self._onExplained),)
+        self._sections = (
+            GenerateSection(self.ui, self._start, self._onExplained),
+            ModelsSection(self.ui, self._start, self._onModelsChanged),
+        )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         Folding(self.ui)
@@ -286,6 +290,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
         self._updateButtons()
 
+    def _onModelsChanged(self):
+        if self.parent.isEntered:  # else entering looks for models
+            self.enter()
+
     def _onTranslated(self, job, node):
         results.showLayers(job.inputNode, node, 1.0)
         return _('Made "{name}".').format(name=node.GetName())
@@ -319,6 +327,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
+        name = logic.addModel("/path/to/package.zip")
+        print(logic.verifyModels())
 
     `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `loadPhantom` and `wait` (any
     job) wait for the result while the application stays responsive, and raise InputError (something to mend),

@@ -64,8 +64,8 @@ class _Bounded(io.FileIO):
 
 
 def megabytes(size: int) -> int:
-    """Whole megabytes (of a million bytes), for progress that people read."""
-    return round(size / 1e6)
+    """Whole megabytes (of a million bytes) and at least 1, for progress that people read."""
+    return max(1, round(size / 1e6))
 
 
 def unpack(archive: Path, into: Path, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:

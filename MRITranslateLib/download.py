@@ -26,8 +26,9 @@ from .fetching import BadStatus, BrokenOff
 from .folders import check_space, unwritable
 from .modality import MODALITIES
 
-MOST_CATALOGUE_BYTES = 1 << 20
-MOST_ENTRIES = 1000
+MOST_CATALOGUE_BYTES = 1 << 18
+MOST_ENTRIES = 200
+"""So that a catalogue fits into a line of the worker's protocol, whatever letters it is written in."""
 MOST_BYTES = 3 * files.MOST_WEIGHTS_BYTES
 """Of a package: two networks and a language model."""
 UNFINISHED = ".download"
@@ -75,7 +76,7 @@ def read_catalogue(address: str, cancel: Cancel | None = None) -> list[Entry]:
             text += piece
             if len(text) > MOST_CATALOGUE_BYTES:
                 raise InputError(
-                    f'The catalogue at "{fetching.shown(address)}" is larger than {MOST_CATALOGUE_BYTES >> 20} MiB; '
+                    f'The catalogue at "{fetching.shown(address)}" is larger than {MOST_CATALOGUE_BYTES >> 10} KiB; '
                     "check the address."
                 )
         if answer.length is not None and answer.length != len(text):
@@ -172,7 +173,7 @@ def _entry(item: Any, address: str, where: str) -> Entry:
         raise InputError(f"{where} has no usable bytes; ask who publishes it.")
     contrasts = "|".join(("", *MODALITIES))
     try:
-        url = fetching.check_address(urljoin(address, text("url", r"\S{1,2000}")))
+        url = fetching.check_address(urljoin(address, text("url", r"\S{1,1000}")))
     except InputError as error:
         raise InputError(f"{where} has no usable url: {error}") from None
     except ValueError:

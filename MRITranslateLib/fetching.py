@@ -25,7 +25,7 @@ TIMEOUT_S = 20.0
 _POLL_S = 0.1
 _PIECE = 1 << 16
 _WAITING_PIECES = 16
-_LONGEST_ADDRESS = 2000
+_LONGEST_ADDRESS = 1000
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 Cancel = Callable[[], bool]

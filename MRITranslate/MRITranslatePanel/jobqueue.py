@@ -80,7 +80,8 @@ class Runner:
         Raises:
             InputError: The job cannot be started; then no callback comes.
         """
-        dependencies.ensure()
+        if getattr(job, "needsPackages", True):
+            dependencies.ensure()
         job.check()
         run = None
 

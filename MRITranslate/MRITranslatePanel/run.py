@@ -66,7 +66,8 @@ class Run:
         self._folder = self._worker.folder()
         params = self.job.params(self._folder)
         self._sent = list(_volumesOf(params))
-        self._watch()
+        if getattr(self.job, "touchesScene", True):
+            self._watch()
         try:
             self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet)
         except Exception:

@@ -360,15 +360,28 @@ def test_what_is_no_catalogue(site: Site, archive: Path) -> None:
         (b"[" * 100_000, "not JSON"),
         (b"", "not JSON"),
         (b"{}", "not a list"),
-        (json.dumps([{}] * 1001).encode(), "1000"),
+        (json.dumps([{}] * 201).encode(), "200"),
         (b"[3]", "not a record"),
         (json.dumps([entry(archive), entry(archive)]).encode(), "twice"),
-        (b" " * (2 << 20), "larger than 1 MiB"),
+        (b" " * (2 << 20), "larger than 256 KiB"),
     ):
         page.body = content
         refused(lambda: read_catalogue(address), words)
     page.body, page.breaks_after = b"[]" + b" " * 100, 2
     refused(lambda: read_catalogue(address), "broke off")
+
+
+def test_the_largest_catalogue_fits_into_a_line_of_the_protocol(site: Site, archive: Path) -> None:
+    from MRITranslateLib.service import messages
+
+    address = site.offer(archive)
+    base = entry(archive, url="x" * (1000 - len(site.address) - 1), version="𝔳")
+    rest = (1 << 18) // 200 - len(json.dumps(base, ensure_ascii=False).encode()) - 20
+    assert rest > 0
+    many = [{**base, "name": f"tiny_{number}", "title": "𝔱" * min(200, rest // 4)} for number in range(200)]
+    site.pages["/catalogue.json"].body = json.dumps(many, ensure_ascii=False).encode()
+    entries = read_catalogue(address)
+    assert messages.result("r1", "catalogue", {"entries": [vars(entry) for entry in entries]})
 
 
 # ---------------------------------------------------------------------------------------------- this computer
