@@ -32,7 +32,7 @@ class SelfTest:
         self.logic = self.logicClass()
 
     def runTest(self):
-        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_problems"):
+        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_models", "test_problems"):
             self.setUp()
             self.delayDisplay(name)
             getattr(self, name)()
@@ -110,6 +110,23 @@ class SelfTest:
             words = self.logic.explainWords(xray, "chest_xray", **options)
             assert "".join(text for text, __ in words.parts) == report
             assert words.table.GetNumberOfRows() == 6
+
+    def test_models(self):
+        """Nothing of the user's models is touched, and no server is asked."""
+        (found,) = self.logic.verifyModels("t1_to_t2")
+        assert found.ok, found.sentence
+        before = catalog.list_models()
+        for call in (
+            lambda: self.logic.removeModel("t1_to_t2"),
+            lambda: self.logic.addModel(next(model.folder for model in before if model.name == "t1_to_t2")),
+            lambda: self.logic.downloadModel("t1_to_t2", "http://example.org/catalogue.json"),
+        ):
+            try:
+                call()
+            except InputError:
+                continue
+            raise AssertionError("What a model must not undergo was not refused.")
+        assert catalog.list_models() == before
 
     def test_problems(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
