@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -369,6 +370,13 @@ def test_what_is_no_catalogue(site: Site, archive: Path) -> None:
         refused(lambda: read_catalogue(address), words)
     page.body, page.breaks_after = b"[]" + b" " * 100, 2
     refused(lambda: read_catalogue(address), "broke off")
+
+
+def test_the_catalogue_of_the_documents_is_one(site: Site) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    site.pages["/catalogue.json"] = Page(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0].encode())
+    (found,) = read_catalogue(f"{site.address}/catalogue.json")
+    assert found.url == f"{site.address}/flair_to_t1-0.2.0.zip"
 
 
 def test_the_largest_catalogue_fits_into_a_line_of_the_protocol(site: Site, archive: Path) -> None:
