@@ -63,9 +63,10 @@ class _Bounded(io.FileIO):
             raise zipfile.BadZipFile("it points out of the file") from None
 
 
-def megabytes(size: int) -> int:
-    """Whole megabytes (of a million bytes) and at least 1, for progress that people read."""
-    return max(1, round(size / 1e6))
+def counted(stage: str, done: int, total: int) -> tuple[str, int, int]:
+    """A stage with bytes as people read them: in megabytes (of a million bytes), unless there are too few to count."""
+    done, total = round(done / 1e6), max(1, round(total / 1e6))
+    return (f"{stage} (MB)" if total > 1 else stage), done, total
 
 
 def unpack(archive: Path, into: Path, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
@@ -178,7 +179,7 @@ def _write(
                 target.write(piece)
                 done += len(piece)
                 if progress is not None:
-                    progress(done / max(total, 1), "Unpacking (MB)", megabytes(done), megabytes(total))
+                    progress(done / max(total, 1), *counted("Unpacking", done, total))
         if left:
             raise PackageError(f'"{short}" of "{name}" does not have the size that it declares; get the file again.')
     return folder

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
 from . import catalog, fetching, files
-from .archives import megabytes
+from .archives import counted
 from .errors import Cancelled, InputError, PackageError, printable
 from .fetching import BadStatus, BrokenOff
 from .folders import check_space, unwritable
@@ -296,7 +296,7 @@ def _receive(entry: Entry, path: Path, part: BinaryIO, have: int, tell: Progress
                         "ask who publishes it."
                     )
                 _write(path, part, piece)
-                tell(0.9 * have / entry.bytes, "Downloading (MB)", megabytes(have), megabytes(entry.bytes))
+                tell(0.9 * have / entry.bytes, *counted("Downloading", have, entry.bytes))
     except BrokenOff as error:
         if not have:
             raise

@@ -213,8 +213,10 @@ def _explain(error: Exception, address: str) -> Exception:
     if isinstance(error, urllib.error.HTTPError):
         return BadStatus(_refusal(error.code, place), error.code)
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, ssl.SSLError):
+    if isinstance(reason, ssl.SSLCertVerificationError):
         return BrokenOff(f"{place} cannot prove who it is (its certificate is not accepted); ask who runs it.")
+    if isinstance(reason, ssl.SSLError):
+        return BrokenOff(f"No secure connection to {place} could be made; check the address.")
     if isinstance(reason, TimeoutError):
         return BrokenOff(f"{place} did not answer within {TIMEOUT_S:g} s; try again later.")
     if isinstance(reason, socket.gaierror):

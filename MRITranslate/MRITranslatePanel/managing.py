@@ -52,7 +52,7 @@ class ModelsSection:
         ui.addPathEdit.connect("currentPathChanged(QString)", lambda path: self.update())
         ui.catalogueEdit.connect("textChanged(QString)", lambda text: self.update())
         ui.catalogueEdit.connect("editingFinished()", self._remember)
-        ui.catalogueEdit.connect("returnPressed()", ui.catalogueButton.click)
+        ui.catalogueEdit.connect("returnPressed()", lambda: ui.catalogueButton.click())
         ui.offerCombo.connect("currentIndexChanged(int)", lambda index: self.update())
         ui.verifyButton.connect("clicked(bool)", self._onVerify)
         ui.verifyAllButton.connect("clicked(bool)", self._onVerifyAll)
@@ -192,11 +192,12 @@ class ModelsSection:
             self._start(lambda: RemoveModelJob(model.name), _("Removing a model"), self._onRemoved)
 
     def _onRemoved(self, job, name: str) -> str:
-        self._changed()
+        self._changed(name)
         return _("Removed {name}.").format(name=name)
 
-    def _changed(self) -> None:
+    def _changed(self, name: str) -> None:
         self._models = []  # as good as unknown
+        self._found.pop(name, None)
         self.refresh()
         self._onChanged()
 
@@ -215,7 +216,7 @@ class ModelsSection:
         self._start(lambda: AddModelJob(path), _("Adding a model"), self._onAdded)
 
     def _onAdded(self, job, name: str) -> str:
-        self._changed()
+        self._changed(name)
         self.select(name)
         return _("Added {name}.").format(name=name)
 
@@ -236,6 +237,8 @@ class ModelsSection:
             combo.addItem(entry["title"], entry["name"])
         combo.blockSignals(False)
         self.update()
+        if len(entries) == 1:
+            return _("The catalogue offers 1 model.")
         return _("The catalogue offers {count} models.").format(count=len(entries))
 
     @property

@@ -12,6 +12,7 @@ from Testing.MRITranslateLib.packages import tiny_package
 from Testing.MRITranslateLib.webserver import serving, zipped
 
 from .conftest import TINY_T2, click_and_wait, wait
+from .test_panel import start_slow_run
 
 NEW = "new_t2"
 
@@ -178,7 +179,7 @@ def test_download_with_progress_cancel_and_resume(managed, site, archive, models
     assert "Fetch a catalogue" in managed.ui.downloadButton.toolTip
     assert site.requests == []
     ask(managed, site, archive)
-    assert managed.ui.statusLabel.text == "The catalogue offers 1 models."
+    assert managed.ui.statusLabel.text == "The catalogue offers 1 model."
     assert managed.ui.offerCombo.currentText == "New T1 to T2"
     assert "Apache-2.0" in managed.ui.offerText.text
     assert [path for path, _ in site.requests] == ["/catalogue.json"]
@@ -248,6 +249,21 @@ def test_closing_the_scene_stops_no_download(managed, site, archive):
     slicer.mrmlScene.Clear()
     wait(lambda: not managed.logic.running)
     assert managed.ui.statusLabel.text == f"Added {NEW}."
+
+
+def test_a_download_that_waits_outlives_the_scene(slow_model, managed, site, archive):
+    """Behind a translation that ends with its scene, and before one that does too."""
+    ask(managed, site, archive)
+    start_slow_run(managed)
+    managed.ui.downloadButton.click()
+    managed.ui.runButton.click()
+    assert len(managed.logic.waiting) == 2
+    import slicer
+
+    slicer.mrmlScene.Clear()
+    wait(lambda: not managed.logic.running)
+    assert managed.ui.statusLabel.text == f"Added {NEW}."
+    assert NEW in offered(managed)
 
 
 def test_leaving_the_module_stops_no_download(managed, site, archive):

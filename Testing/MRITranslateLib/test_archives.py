@@ -55,7 +55,7 @@ def test_a_packed_package_is_added(pristine: Path, user_folder: Path, tmp_path: 
     }
     load_package("tiny").verify()
     assert list(user_folder.iterdir()) == [added]
-    assert {stage for stage, _ in stages} == {"Unpacking (MB)", "Checking the package"}
+    assert {stage for stage, _ in stages} == {"Unpacking", "Checking the package"}
     assert [fraction for _, fraction in stages] == sorted(fraction for _, fraction in stages)
     with pytest.raises(InputError, match="exists already"):
         catalog.add_model(archive)
@@ -212,6 +212,11 @@ def test_cancelling_leaves_nothing(pristine: Path, user_folder: Path, tmp_path: 
     with pytest.raises(Cancelled):
         catalog.add_model(pristine, cancel=lambda: True)
     assert list(user_folder.iterdir()) == []
+
+
+def test_bytes_are_counted_as_people_read_them() -> None:
+    assert archives.counted("Unpacking", 2_400_000, 12_000_000) == ("Unpacking (MB)", 2, 12)
+    assert archives.counted("Unpacking", 100, 12_000) == ("Unpacking", 0, 1)
 
 
 def test_no_room(pristine: Path, user_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,9 +91,9 @@ def test_a_model_is_downloaded(site: Site, archive: Path, user_folder: Path) -> 
     load_package("tiny").verify()
     assert [path.name for path in user_folder.iterdir()] == ["tiny"]
     assert list(dict.fromkeys(stage for _, stage, _, _ in told)) == [
-        "Downloading (MB)",
+        "Downloading",
         "Checking the download",
-        "Unpacking (MB)",
+        "Unpacking",
         "Checking the package",
     ]
     fractions = [fraction for fraction, _, _, _ in told]
@@ -259,11 +259,25 @@ def test_no_file_no_server_no_answer(
         port = taken.getsockname()[1]
     refused(lambda: read_catalogue(f"http://127.0.0.1:{port}/"), "accepts no connection", kind=fetching.BrokenOff)
     refused(lambda: read_catalogue("https://no-such-host.invalid/c.json"), "network", kind=fetching.BrokenOff)
-    refused(lambda: read_catalogue(site.address.replace("http", "https") + "/c.json"), "certificate")
+    refused(
+        lambda: read_catalogue(site.address.replace("http", "https") + "/c.json"), "secure", kind=fetching.BrokenOff
+    )
     monkeypatch.setattr(fetching, "TIMEOUT_S", 0.3)
     site.pages[PATH] = Page(archive.read_bytes(), hangs_s=30)
     refused(lambda: download_model(wanted), "did not answer within 0.3 s", kind=fetching.BrokenOff)
     assert nothing_left(user_folder)
+
+
+def test_a_server_that_cannot_prove_who_it_is(site: Site, archive: Path, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is needed to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True, check=True)
+    with serving(certificate, key) as secure:
+        address = secure.offer(archive)
+        refused(lambda: read_catalogue(address), "certificate", kind=fetching.BrokenOff)
+        assert secure.requests == []
 
 
 def test_silence_in_the_middle(site: Site, archive: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 import zipfile
@@ -62,8 +63,8 @@ class Site:
 
 
 @contextmanager
-def serving() -> Iterator[Site]:
-    """A server on this computer."""
+def serving(certificate: Path | None = None, key: Path | None = None) -> Iterator[Site]:
+    """A server on this computer; with a certificate and its key it speaks https."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -115,7 +116,11 @@ def serving() -> Iterator[Site]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    site = Site(f"http://127.0.0.1:{server.server_port}")
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    site = Site(f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

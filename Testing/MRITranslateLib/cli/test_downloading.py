@@ -72,7 +72,10 @@ def test_the_catalogue_of_the_environment(run: Run, archive: Path, site: Site, m
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-def test_an_interrupted_download_is_resumed(run: Run, archive: Path, site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_an_interrupted_download_is_resumed(
+    run: Run, archive: Path, site: Site, tmp_path: Path, how: signal.Signals
+) -> None:
     address = site.offer(archive)
     site.pages["/tiny.zip"].pause_s = 0.3
     command = [sys.executable, "-m", "MRITranslateLib.cli", "models", "download", "tiny", "--catalogue", address]
@@ -80,9 +83,9 @@ def test_an_interrupted_download_is_resumed(run: Run, archive: Path, site: Site,
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / "models" / UNFINISHED
     until(lambda: any(path.stat().st_size for path in parts.glob("*.part")), 60)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130, errors
+    assert process.returncode == (130 if how == signal.SIGINT else -how), errors
     (part,) = parts.glob("*.part")
     kept = part.stat().st_size
     site.pages["/tiny.zip"].pause_s = 0.0
