@@ -159,6 +159,10 @@ def test_what_is_no_archive(pristine: Path, user_folder: Path, tmp_path: Path) -
     archive = zipped(pristine, tmp_path / "cut.zip")
     archive.write_bytes(archive.read_bytes()[:-3000])
     refused(archive, user_folder, "not a complete .zip")
+    data = bytearray(zipped(pristine, archive).read_bytes())
+    data[-6:-2] = (int.from_bytes(data[-6:-2], "little") + 1000).to_bytes(4, "little")  # where the contents begin
+    archive.write_bytes(data)
+    refused(archive, user_folder, "not a complete .zip")
     for content in (b"", b"PK", b"<html>", bytes(5000)):
         archive.write_bytes(content)
         refused(archive, user_folder, "not a complete .zip")
@@ -212,6 +216,11 @@ def test_cancelling_leaves_nothing(pristine: Path, user_folder: Path, tmp_path: 
     with pytest.raises(Cancelled):
         catalog.add_model(pristine, cancel=lambda: True)
     assert list(user_folder.iterdir()) == []
+    asked = iter((False, False, True))
+    with pytest.raises(Cancelled):  # between two pieces
+        archives.unpack(tmp_path / "t.zip", tmp_path, cancel=lambda: next(asked))
+    with pytest.raises(StopIteration):
+        next(asked)
 
 
 def test_bytes_are_counted_as_people_read_them() -> None:
