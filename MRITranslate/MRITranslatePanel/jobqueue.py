@@ -82,7 +82,7 @@ class Runner:
             InputError: The job cannot be started; then no callback comes.
         """
         if getattr(job, "needsPackages", True):
-            dependencies.ensure()
+            dependencies.check()
         job.check()
         run = None
 

@@ -54,7 +54,7 @@ class VerifyJob(_ModelJob):
     name: Optional[str] = None
     REQUEST = "verify"
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder) -> dict:
         return {"model": self.name}
 
     def deliver(self, result: dict, folder: str, additions) -> list:
@@ -76,7 +76,7 @@ class AddModelJob(_ModelJob):
         if not self.path:
             raise InputError(_("Choose the .zip file of a model package, or its model.json."))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder) -> dict:
         return {"source": self.path}
 
     def deliver(self, result: dict, folder: str, additions) -> str:
@@ -95,7 +95,7 @@ class RemoveModelJob(_ModelJob):
     needsPackages = False
     REQUEST = "remove_model"
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder) -> dict:
         return {"name": self.name}
 
     def deliver(self, result: dict, folder: str, additions) -> str:
@@ -118,7 +118,7 @@ class CatalogueJob(_ModelJob):
         if not self.address:
             raise InputError(_("The address of the catalogue is missing; ask who publishes models for it."))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder) -> dict:
         return {"address": self.address}
 
     def deliver(self, result: dict, folder: str, additions) -> list:
@@ -136,7 +136,7 @@ class DownloadJob(_ModelJob):
     entry: Any
     REQUEST = "download"
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder) -> dict:
         return {"entry": self.entry}
 
     def deliver(self, result: dict, folder: str, additions) -> str:

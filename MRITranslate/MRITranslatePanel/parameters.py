@@ -101,6 +101,7 @@ class MRITranslateParameterNode:
 
     inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
     uncertainty, cycle - which maps to make beside the synthetic image
+    exportVolume - which synthetic volume to write as DICOM
     target - what to explain; regionNode, pointNode, referenceVolume, classifier and className say it exactly
     method, layer - how to explain it (an empty layer: the network's own choice)
     anatomyNode - whose segments' shares of the heat are counted
@@ -122,6 +123,7 @@ class MRITranslateParameterNode:
     uncertainty: bool = False
     cycle: bool = False
     outputVolume: Optional[vtkMRMLScalarVolumeNode]
+    exportVolume: Optional[vtkMRMLScalarVolumeNode]
     target: Target = Target.REGION
     regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
     pointNode: Optional[vtkMRMLMarkupsFiducialNode]

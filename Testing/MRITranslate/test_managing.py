@@ -47,7 +47,8 @@ def managed(panel, models_folder):
 
 
 def section(panel):
-    return panel._sections[-1]
+    (found,) = (part for part in panel._sections if type(part).__name__ == "ModelsSection")
+    return found
 
 
 def rows(panel):
@@ -340,7 +341,7 @@ def test_removing_needs_no_packages(managed, package, models_folder, monkeypatch
     def refuse():
         raise InputError("Install torch first.")
 
-    monkeypatch.setattr(dependencies, "ensure", refuse)
+    monkeypatch.setattr(dependencies, "check", refuse)
     with pytest.raises(InputError, match="torch"):
         managed.logic.verifyModels(NEW)
     managed.logic.removeModel(NEW)
