@@ -37,6 +37,7 @@ from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob
+from MRITranslatePanel.managing import ModelsSection
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.samples import registerSampleData
@@ -49,7 +50,7 @@ from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
-PARTS = ("Explain", "Compare", "Generate")
+PARTS = ("Explain", "Compare", "Generate", "Models")
 """The sections under Translate, in their order: a file in Resources/UI each."""
 SERVICES = (cornerNotice(), tidier())
 """What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
@@ -107,6 +108,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             PreviewSection(self.ui, self.logic),
             ExportSection(self.ui, self._start),
             CornerSection(self.ui),
+            ModelsSection(self.ui, self._start, self._onModelsChanged),
         )
         self._status = StatusSection(self.ui)
         self._installation = InstallSection(self._status, self._updateButtons)
@@ -266,6 +268,10 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
         self._updateButtons()
 
+    def _onModelsChanged(self):
+        if self.parent.isEntered:  # else entering looks for models
+            self.enter()
+
     def _onExplained(self, job, nodes):
         look = (self._parameterNode.opacity, self._parameterNode.threshold) if self._parameterNode else (0.5, 0.0)
         results.showLayers(job.inputNode, nodes.heatMap, look[0])
@@ -300,6 +306,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
+        name = logic.addModel("/path/to/package.zip")
+        print(logic.verifyModels())
 
     `translate`, `translateStudy`, `translateSequence`, `devices`, `explain`, `generate`, `radiograph`, `explainWords`,
     `check`, `compare`, `evaluate`, `exportDICOM`, `loadPhantom` and `wait` (any job) wait for the result while the

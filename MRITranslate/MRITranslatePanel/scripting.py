@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 import slicer
+from slicer.i18n import tr as _
 
+from MRITranslateLib import catalog
 from MRITranslateLib.errors import InputError
 
 from . import dependencies, results
@@ -18,6 +20,7 @@ from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .installing import Installation, restartSentence
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
+from .modeljobs import AddModelJob, CatalogueJob, DownloadJob, RemoveModelJob, VerifyJob
 from .sequences import SEQUENCE, SequenceJob, sequenceOf
 
 
@@ -165,6 +168,46 @@ class Scripting(Runner):
             Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
         """
         return self.wait(PhantomJob(seed, tuple(shape), lesions))
+
+    def verifyModels(self, name=None):
+        """Check a model, or all of them, completely: card, hashes, tensors, values.
+
+        Returns:
+            Verified (name, ok, sentence) of each.
+        """
+        return self.wait(VerifyJob(name))
+
+    def addModel(self, path):
+        """Check a package and copy it into the user's folder of models.
+
+        Args:
+            path: Its folder, the model.json in it, or a .zip file.
+
+        Returns:
+            Name of the model.
+        """
+        return self.wait(AddModelJob(str(path)))
+
+    def removeModel(self, name):
+        """Delete a model from the user's folder. Nobody is asked; models that came with the extension stay."""
+        self.wait(RemoveModelJob(name))
+
+    def downloadModel(self, name, catalogue=None):
+        """Download a model, check it and add it; what broke off or was cancelled before is resumed.
+
+        Args:
+            catalogue: Address of the catalogue; None takes the environment variable MRITRANSLATE_CATALOGUE.
+
+        Returns:
+            Name of the model.
+        """
+        entries = self.wait(CatalogueJob(catalogue or catalog.default_catalogue()))
+        for entry in entries:
+            if entry["name"] == name:
+                return self.wait(DownloadJob(entry))
+        offered = ", ".join(entry["name"] for entry in entries)
+        message = _('The catalogue offers no model "{name}"; it offers {offered}.')
+        raise InputError(message.format(name=name, offered=offered or _("none")))
 
     def installDependencies(self):
         """Install the Python packages that are lacking into Slicer, without asking; nothing if none is.

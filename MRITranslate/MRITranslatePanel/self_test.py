@@ -36,15 +36,8 @@ class SelfTest:
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        for name in (
-            "test_translate",
-            "test_explain",
-            "test_check",
-            "test_compare",
-            "test_generate",
-            "test_export",
-            "test_problems",
-        ):
+        names = ("translate", "explain", "check", "compare", "generate", "models", "export", "problems")
+        for name in (f"test_{name}" for name in names):
             self.setUp()
             try:
                 self.delayDisplay(name)
@@ -146,6 +139,23 @@ class SelfTest:
             words = self.logic.explainWords(xray, "chest_xray", **options)
             assert "".join(text for text, __ in words.parts) == report
             assert words.table.GetNumberOfRows() == 6
+
+    def test_models(self):
+        """Nothing of the user's models is touched, and no server is asked."""
+        (found,) = self.logic.verifyModels("t1_to_t2")
+        assert found.ok, found.sentence
+        before = catalog.list_models()
+        for call in (
+            lambda: self.logic.removeModel("t1_to_t2"),
+            lambda: self.logic.addModel(next(model.folder for model in before if model.name == "t1_to_t2")),
+            lambda: self.logic.downloadModel("t1_to_t2", "http://example.org/catalogue.json"),
+        ):
+            try:
+                call()
+            except InputError:
+                continue
+            raise AssertionError("What a model must not undergo was not refused.")
+        assert catalog.list_models() == before
 
     def test_export(self):
         """The synthetic volume as DICOM files; then the run is undone by deleting its folder."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import Cancelled, InputError, OutOfMemory
+from . import modeljobs
 from .messages import ProtocolError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Jobs:
             "phantom": self._phantom,
             "export_dicom": self._export_dicom,
             "devices": self._devices,
+            **modeljobs.METHODS,
         }
 
     def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:

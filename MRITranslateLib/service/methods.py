@@ -99,6 +99,15 @@ _LEVEL_ROW = Record(
     }
 )
 
+#: A model of a catalogue, as MRITranslateLib.download.Entry has it.
+ENTRY = Record(
+    {
+        **dict.fromkeys(("name", "title", "source", "target", "version", "url", "licence"), Text()),
+        "bytes": Whole(1),
+        "sha256": Text("[0-9a-f]{64}"),
+    }
+)
+
 PARAMS: dict[str, Record] = {
     "translate": Record(
         {
@@ -216,6 +225,11 @@ PARAMS: dict[str, Record] = {
         }
     ),
     "devices": Record(),
+    "verify": Record({"model": OrNull(MODEL)}, ("model",)),  # null: all
+    "add_model": Record({"source": MODEL}),  # folder of a package, its model.json, or a .zip file
+    "remove_model": Record({"name": Text(maximum=255)}),
+    "catalogue": Record({"address": MODEL}),
+    "download": Record({"entry": ENTRY}),
     "cancel": Record({"id": IDENTIFIER}),
     "shutdown": Record(),
 }
@@ -304,6 +318,11 @@ RESULTS: dict[str, Record] = {
     "devices": Record(
         {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},
     ),
+    "verify": Record({"models": ListOf(Record({"name": Text(), "ok": Truth(), "sentence": Text(maximum=MAX_LINE)}))}),
+    "add_model": Record({"name": Text()}),
+    "remove_model": Record({"name": Text()}),
+    "catalogue": Record({"entries": ListOf(ENTRY)}),
+    "download": Record({"name": Text()}),
     "cancel": Record({"cancelled": Truth()}),  # false: no such request was running or waiting
     "shutdown": Record(),
 }

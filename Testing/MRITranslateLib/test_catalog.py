@@ -184,7 +184,7 @@ def test_a_broken_package_is_not_added(pristine: Path, user_folder: Path, tmp_pa
     (bad / "weights.safetensors").write_bytes(content)
     with pytest.raises(PackageError, match="SHA-256"):
         catalog.add_model(bad)
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="There is no"):
         catalog.add_model(tmp_path / "missing")
     assert not user_folder.exists() or list(user_folder.iterdir()) == []
 
