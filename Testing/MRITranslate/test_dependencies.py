@@ -1,15 +1,15 @@
 """Missing Python packages: real pip installs them, with consent, into a Python of its own; bad days in one sentence."""
 
+import functools
 import importlib.metadata
 import importlib.util
-import os
 import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import types
-from pathlib import Path
 
 import pytest
 
@@ -69,8 +69,11 @@ def python(tmp_path, monkeypatch, dependencies, installing):
     monkeypatch.setattr(sys, "path", [*sys.path, str(python.site)])  # Slicer and its Python share their packages
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", python.wheels.as_uri())
+    (tmp_path / "temporary").mkdir()
+    mkstemp = functools.partial(tempfile.mkstemp, dir=tmp_path / "temporary")
+    monkeypatch.setattr(dependencies, "tempfile", types.SimpleNamespace(mkstemp=mkstemp))
     yield python
-    assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("MRITranslate-*.txt")) == []
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def click_run_and_wait(panel):
