@@ -107,7 +107,7 @@ def test_a_run_can_be_cancelled_while_its_arrays_are_written(panel):
 
     scan = head((176, 256, 256))
     panel.ui.inputSelector.setCurrentNode(scan)
-    panel._domain._timer.stop()
+    panel._translate._domain._timer.stop()
     worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
     wait(lambda: not worker.busyQuietly)
     before = os.listdir(worker.folder())
