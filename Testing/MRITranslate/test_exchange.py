@@ -70,7 +70,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_a_file(exchange, tmp_path)
     outbox = exchange.Outbox(str(tmp_path))
     outbox.add(array, GEOMETRY)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, before[1]))  # the system refuses what goes beyond
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * exchange.PIECE, before[1]))  # the system refuses what goes beyond
     try:
         outbox.step()  # what there is room for
         with pytest.raises(InputError, match="make room there"):
