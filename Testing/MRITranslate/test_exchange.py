@@ -70,7 +70,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_half_a_file(exchange, tmp_path)
     outbox = exchange.Outbox(str(tmp_path))
     outbox.add(array, GEOMETRY)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, before[1]))  # the system refuses what goes beyond
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * exchange.PIECE, before[1]))  # the system refuses what goes beyond
     try:
         outbox.step()  # what there is room for
         with pytest.raises(InputError, match="make room there"):
@@ -107,7 +107,7 @@ def test_a_run_can_be_cancelled_while_its_arrays_are_written(panel):
 
     scan = head((176, 256, 256))
     panel.ui.inputSelector.setCurrentNode(scan)
-    panel._domain._timer.stop()
+    panel._translate._domain._timer.stop()
     worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
     wait(lambda: not worker.busyQuietly)
     before = os.listdir(worker.folder())

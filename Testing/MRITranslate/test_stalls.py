@@ -45,7 +45,7 @@ def settle(panel):
     import slicer
 
     worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
-    panel._domain._timer.stop()
+    panel._translate._domain._timer.stop()
     wait(lambda: not worker.busyQuietly)
     for _ in range(5):
         slicer.app.processEvents()

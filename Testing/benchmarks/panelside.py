@@ -108,7 +108,7 @@ def main(side: str, volume: str, model: str, device: str) -> None:
     panel.ui.inputSelector.setCurrentNode(node)
     panel.ui.modelCombo.currentIndex = panel.ui.modelCombo.findData(model)
     panel.logic.getParameterNode().device = parameters.Device(device.partition(":")[0])
-    panel._domain._timer.stop()  # the quiet look at the input is no part of either side
+    panel._translate._domain._timer.stop()  # the quiet look at the input is no part of either side
     _paint()
     repeat = SIDES[side](panel)
     while turns.wait():
