@@ -21,7 +21,7 @@ from .scene import ijkToRAS
 
 LAYOUT_ID = 16210
 TILE_MM = 25.0
-FILLING_S = 0.02
+FILLING_S = 0.01
 """Time that the event loop is held at once while a checkerboard is filled."""
 _LARGE = 1e30
 """Beyond any voxel value: a threshold that only what is no number at all misses."""
