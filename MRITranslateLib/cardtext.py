@@ -65,6 +65,7 @@ def card_text(folder: str | os.PathLike[str]) -> str:
         f"{text_of(card, 'title')} ({text_of(card, 'name')} {text_of(card, 'version')})",
         f"{about(task, *(_long(name) for name in modalities(card, task)))}, network {text_of(network, 'name')}",
         *_picture_lines(card),
+        *_grid_lines(card),
         "",
         f"Intended use: {text_of(card, 'intended_use')}",
         DISCLAIMER,
@@ -121,6 +122,19 @@ def _picture_lines(card: dict[str, Any]) -> list[str]:
         kind = "any number of them in a picture" if card.get("multi_label") is True else "one of them for a picture"
         lines.append(f"Classes, {kind}: {printable(', '.join(str(name) for name in classes))}")
     return lines
+
+
+def _grid_lines(card: dict[str, Any]) -> list[str]:
+    """What of a volume a network sees at a time, on a card that says so."""
+    grid = dict_of(card, "grid")
+    if grid.get("dimensions") == 3:
+        patch = " x ".join(printable(str(extent)) for extent in _list(grid, "patch"))
+        return [f"Computes blocks of {patch} voxels"]
+    if "plane" not in grid:
+        return []
+    context = grid.get("context")
+    beside = f", each with {context - 1} of its neighbours" if isinstance(context, int) and context > 1 else ""
+    return [f"Computes {text_of(grid, 'plane')} slices{beside}; it was trained on no other plane"]
 
 
 def _score_lines(card: dict[str, Any]) -> list[str]:

@@ -123,8 +123,9 @@ class Runner:
             self._quietRun = None
             onFailed(error)
 
-        self._quietRun = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
-        self._quietRun.begin()
+        run = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
+        run.begin()  # may raise, and then the one that is under way stays
+        self._quietRun = run
 
     def cancel(self) -> None:
         """Stop the job under way; its onFailed gets a Cancelled, and the next one that waits begins. Without one,

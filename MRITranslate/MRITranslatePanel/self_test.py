@@ -36,7 +36,7 @@ class SelfTest:
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        names = ("translate", "explain", "check", "generate", "models", "export", "problems")
+        names = ("translate", "explain", "check", "compare", "generate", "models", "export", "problems")
         for name in (f"test_{name}" for name in names):
             self.setUp()
             try:
@@ -95,6 +95,27 @@ class SelfTest:
             curve = slicer.util.arrayFromTableColumn(series.GetTableNode(), series.GetYColumnName())
             assert np.isfinite(curve).all()
             assert np.ptp(curve) > 0
+
+    def test_compare(self):
+        nodes = self.logic.loadPhantom(shape=SHAPE)
+        array = slicer.util.arrayFromVolume(nodes["ct"]).astype(np.float32) + 10
+        prediction = slicer.util.addVolumeFromArray(array, ijkToRAS(nodes["ct"]), "Brighter")
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes["ct"]))
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(prediction), study)
+        compared = self.logic.compare(nodes["ct"], prediction, mask=nodes["labels"])
+        assert abs(compared.scores["mae"] - 10) < 1e-3
+        assert compared.scores["dice_bone"] > 0.9
+        assert compared.facts["protocol"] == "plain"
+        assert compared.resampled is None
+        checkPlace(nodes["ct"], compared.difference)
+        display = compared.difference.GetDisplayNode()
+        assert display.GetColorNodeID() == results.DIVERGING
+        assert display.GetWindowLevelMin() == -display.GetWindowLevelMax()
+        prediction.SetSpacing(*(1.01 * spacing for spacing in prediction.GetSpacing()))
+        compared = self.logic.compare(nodes["ct"], prediction)
+        assert any("resampled" in text for text in compared.warnings)
+        checkPlace(nodes["ct"], compared.resampled)
 
     def test_generate(self):
         """Of the models for it those that are installed."""

@@ -231,6 +231,7 @@ def test_the_card_as_text(pristine: Path) -> None:
     for piece in (
         "Tiny T1 to T2 (tiny 1.0.0)",
         "T1-weighted MRI to T2-weighted MRI",
+        "Computes axial slices",
         "Research tool. Not for diagnosis.",
         "2 for training, 1 for validation",
         "Apache-2.0",
