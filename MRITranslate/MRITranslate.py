@@ -19,6 +19,9 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+if sys.version_info < (3, 11):  # noqa: UP036 - what follows could not be imported, for reasons that tell nobody anything
+    raise ImportError("MRITranslate needs Python 3.11 or newer; install Slicer 5.10 or newer.")
+
 try:
     import MRITranslateLib  # noqa: F401 - only to see whether it is on the path
 except ModuleNotFoundError:  # developer mode: the library lies beside the module's folder, which alone is on the path
@@ -30,8 +33,10 @@ from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
+from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.samples import registerSampleData
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
@@ -93,11 +98,13 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._explain = ExplainSection(self.ui, self._onClassChosen)
         self._sections = (
             GenerateSection(self.ui, self._start, self._onExplained),
+            PreviewSection(self.ui, self.logic),
             ExportSection(self.ui, self._start),
             CornerSection(self.ui),
         )
         self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
+        self._installation = InstallSection(self._status, self._updateButtons)
         Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -111,8 +118,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.enter()
 
     def cleanup(self):
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
+        self._installation.stop()
         for service in SERVICES:
             service.stop()
         sharedWorker().stop()
@@ -129,6 +137,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Reload the files behind the panel too, for developers."""
+        self._installation.stop()
+        sharedWorker().stop()  # the new files start their own; Slicer 5.8 runs `cleanup` with those already
         for name in [name for name in sys.modules if name.partition(".")[0] == "MRITranslatePanel"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -210,7 +220,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._explain.update()
         for section in self._sections:
             section.update()
-        self.ui.cancelButton.enabled = running
+        self.ui.cancelButton.enabled = running or self._installation.running
         self._status.showWaiting(len(self.logic.waiting))
         if parameters:
             self._domain.update(parameters.inputVolume, self._models.name)
@@ -250,6 +260,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCancel(self):
         self._status.cancelling()
+        self._installation.cancel()
         self.logic.cancel()
 
     def onCancelAll(self):
@@ -261,6 +272,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.tryWithErrorDisplay(_("The run could not be started."), waitCursor=True):
                 try:
                     job = makeJob()
+                    job.check()  # nobody shall install gigabytes for what cannot be run
+                    if self._installation.needed(lambda: self._start(lambda: job, title, whenDone)):
+                        return
 
                     def onStarted():
                         self._status.begin(title)
@@ -326,7 +340,8 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
     `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `exportDICOM`, `loadPhantom`
     and `wait` (any job) wait for the result while the application stays responsive, and raise InputError (something to
     mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs that are started while another one is
-    under way wait in a line. `cancel` stops the one under way, `cancelAll` all.
+    under way wait in a line. `cancel` stops the one under way, `cancelAll` all. `installDependencies` installs, without
+    asking, what the worker needs and Slicer does not have.
     """
 
     def __init__(self):

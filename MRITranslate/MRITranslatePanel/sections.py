@@ -14,6 +14,7 @@ from MRITranslateLib.errors import Cancelled, InputError, PackageError
 from . import dependencies
 from .jobs import CheckJob
 from .themes import GOOD, PLAIN, PROBLEM, WARNING, setTone
+from .worker import sharedWorker
 
 STATUS_BAR_MS = 5000
 CHECK_DELAY_MS = 300
@@ -145,7 +146,7 @@ class DomainSection:
     def _ask(self) -> None:
         if self._key in (None, self._shown) or dependencies.missing():
             return
-        if self._asked or self._logic.running:  # its turn will come
+        if self._asked or self._logic.running or sharedWorker().busyQuietly:  # its turn will come
             self._timer.start()
             return
         key = self._key

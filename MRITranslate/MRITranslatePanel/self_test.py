@@ -32,11 +32,17 @@ class SelfTest:
         slicer.mrmlScene.Clear()
         self.logic = self.logicClass()
 
+    def tearDown(self):
+        slicer.mrmlScene.Clear()
+
     def runTest(self):
         for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_export", "test_problems"):
             self.setUp()
-            self.delayDisplay(name)
-            getattr(self, name)()
+            try:
+                self.delayDisplay(name)
+                getattr(self, name)()
+            finally:
+                self.tearDown()
 
     def test_translate(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]

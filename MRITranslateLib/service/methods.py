@@ -100,6 +100,16 @@ PARAMS: dict[str, Record] = {
         },
         ("device", "mask", "uncertainty", "ensemble", "cycle"),
     ),
+    # The volume stays prepared in the worker for further requests with the same array, until its file is deleted.
+    "translate_slice": Record(
+        {
+            "image": VOLUME,
+            "model": MODEL,
+            "index": Whole(0, 2**31),  # along the image's axis on which the model stacks its slices
+            "device": DEVICE,
+        },
+        ("device",),
+    ),
     "explain": Record(
         {
             "image": VOLUME,
@@ -201,6 +211,8 @@ RESULTS: dict[str, Record] = {
         },
         ("uncertainty", "cycle"),
     ),
+    # One voxel thick, in its place on the input's grid.
+    "translate_slice": Record({"image": VOLUME, "modality": Text(), "warnings": _TEXTS, "provenance": FACTS}),
     "explain": Record(
         {
             "heatmap": VOLUME,

@@ -215,32 +215,6 @@ def test_volumes_that_cannot_be_translated(panel, value, expected):
     assert nodes_of_scene() == before
 
 
-def test_interface_stays_alive(slow_model, panel):
-    """A timer of the event loop is never late by half a second during a run."""
-    import time
-
-    import qt
-
-    gaps, last = [], [None]
-
-    def tick():
-        now = time.monotonic()
-        if last[0] is not None:
-            gaps.append(now - last[0])
-        last[0] = now
-
-    timer = qt.QTimer()
-    timer.setInterval(10)
-    timer.connect("timeout()", tick)
-    start_slow_run(panel)
-    timer.start()
-    wait(lambda: len(gaps) > 50)
-    timer.stop()
-    panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running)
-    assert max(gaps) < 0.5
-
-
 def test_leaving_and_coming_back_during_a_run(slow_model, panel):
     import slicer
 
