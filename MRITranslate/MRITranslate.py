@@ -28,25 +28,29 @@ except ModuleNotFoundError:  # developer mode: the library lies beside the modul
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.compareviews import registerLayout
+from MRITranslatePanel.comparing import CompareSection
 from MRITranslatePanel.corner import CornerSection, cornerNotice
 from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
 from MRITranslatePanel.installing import InstallSection
-from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob, TranslateJob
+from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob
+from MRITranslatePanel.managing import ModelsSection
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
 from MRITranslatePanel.preview import PreviewSection
 from MRITranslatePanel.samples import registerSampleData
 from MRITranslatePanel.scripting import Scripting
-from MRITranslatePanel.sections import DomainSection, ModelSection, StatusSection, allow
+from MRITranslatePanel.sections import StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
 from MRITranslatePanel.tidying import tidier
+from MRITranslatePanel.translating import TranslateSection
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
 from MRITranslateLib.errors import Cancelled, InputError
 
-PARTS = ("Explain", "Generate")
+PARTS = ("Explain", "Compare", "Generate", "Models")
 """The sections under Translate, in their order: a file in Resources/UI each."""
 SERVICES = (cornerNotice(), tidier())
 """What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
@@ -67,6 +71,7 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerLayout)
         for service in SERVICES:
             slicer.app.connect("startupCompleted()", service.start)
 
@@ -94,22 +99,23 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for part in (panel, *parts):
             part.setMRMLScene(slicer.mrmlScene)
         self.logic = MRITranslateLogic()
-        self._models = ModelSection(self.ui, self._onModelChosen)
+        self._translate = TranslateSection(self.ui, self.logic, self._start)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
         self._sections = (
+            self._translate,
+            CompareSection(self.ui, self._start),
             GenerateSection(self.ui, self._start, self._onExplained),
             PreviewSection(self.ui, self.logic),
             ExportSection(self.ui, self._start),
             CornerSection(self.ui),
+            ModelsSection(self.ui, self._start, self._onModelsChanged),
         )
-        self._domain = DomainSection(self.ui, self.logic)
         self._status = StatusSection(self.ui)
         self._installation = InstallSection(self._status, self._updateButtons)
         Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.ui.runButton.connect("clicked(bool)", self.onRun)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
@@ -126,7 +132,6 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         sharedWorker().stop()
 
     def enter(self):
-        self._models.refresh()
         self._explain.refresh()
         for section in self._sections:
             section.refresh()
@@ -159,12 +164,11 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first and not first.IsA("vtkMRMLLabelMapVolumeNode"):
-                self._parameterNode.inputVolume = first
-        if self._models.name != self._parameterNode.model:
-            self._models.choose(self._parameterNode.model)  # of a scene that was saved where other models are installed
-            self._parameterNode.model = self._models.name
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            # Label maps, vector volumes and the like are of derived classes.
+            scans = (node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode")
+            self._parameterNode.inputVolume = next(scans, None)
+        self._translate.enter(self._parameterNode)
         self._explain.choose(self._parameterNode.classifier, self._parameterNode.className)
 
     def setParameterNode(self, node):
@@ -177,22 +181,16 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._onParametersModified()
         else:
-            self._domain.update(None, "")
+            self._explain.show(None)
             for section in self._sections:
                 section.show(None)
-
-    def _onModelChosen(self, name):
-        if self._parameterNode:
-            self._parameterNode.model = name
 
     def _onClassChosen(self, classifier, className):
         if self._parameterNode:
             self._parameterNode.classifier, self._parameterNode.className = classifier, className
 
     def _onParametersModified(self, caller=None, event=None):
-        if self._models.name != self._parameterNode.model:
-            self._models.choose(self._parameterNode.model)
-        self._explain.showTarget(self._parameterNode.target)
+        self._explain.show(self._parameterNode)
         for section in self._sections:
             section.show(self._parameterNode)
         results.setHeatMapLook(self._parameterNode.opacity, self._parameterNode.threshold)
@@ -202,17 +200,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Enable what can be done; a disabled button says in its tool tip why."""
         running = self.logic.running
         parameters = self._parameterNode
-        reason = self._reasonNotToRun(needsModel=True)
-        allow(self.ui.runButton, reason, _("Make the synthetic image."))
-        back = self._models.hasWayBack
-        self.ui.cycleCheck.enabled = back
-        self.ui.cycleCheck.toolTip = (
-            _("Also translate the synthetic image back, and make a volume of the difference to the input.")
-            if back
-            else _("No model for the way back from this one is installed.")
-        )
         classifies = bool(parameters) and parameters.target == Target.CLASS
-        reason = self._reasonNotToRun(needsModel=not classifies)
+        reason = self._translate.reasonNot(needsModel=not classifies)
         whole = reason or self._explain.reasonNotToExplain(parameters)
         allow(self.ui.explainButton, whole, _("Make the heat map of the whole volume."))
         part = reason or self._explain.reasonNotToExplainSlice(parameters)
@@ -222,27 +211,6 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             section.update()
         self.ui.cancelButton.enabled = running or self._installation.running
         self._status.showWaiting(len(self.logic.waiting))
-        if parameters:
-            self._domain.update(parameters.inputVolume, self._models.name)
-
-    def _reasonNotToRun(self, needsModel):
-        if not self._parameterNode or not self._parameterNode.inputVolume:
-            return _("Choose an input volume, or load the phantom patient.")
-        if needsModel and not self._models.name:
-            return _("No translation model is installed; see About this model.")
-        return ""
-
-    def onRun(self):
-        parameters = self._parameterNode
-        job = TranslateJob(
-            parameters.inputVolume,
-            self._models.name,
-            parameters.device.value,
-            parameters.outputVolume,
-            uncertainty=parameters.uncertainty,
-            cycle=parameters.cycle and self._models.hasWayBack,
-        )
-        self._start(lambda: job, _("Translating"), self._onTranslated)
 
     def onExplain(self):
         self._onExplain(sliceOnly=False)
@@ -252,7 +220,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onExplain(self, sliceOnly):
         self._explain.clear()
-        parameters, model = self._parameterNode, self._models.chosen
+        parameters, model = self._parameterNode, self._translate.model
         self._start(lambda: self._explain.job(parameters, model, sliceOnly), _("Explaining"), self._onExplained)
 
     def onLoadPhantom(self):
@@ -300,11 +268,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._status.fail(str(error), error.details if isinstance(error, WorkerError) else "")
         self._updateButtons()
 
-    def _onTranslated(self, job, node):
-        results.showLayers(job.inputNode, node, 1.0)
-        if self._parameterNode:
-            self._parameterNode.exportVolume = node
-        return _('Made "{name}".').format(name=node.GetName())
+    def _onModelsChanged(self):
+        if self.parent.isEntered:  # else entering looks for models
+            self.enter()
 
     def _onExplained(self, job, nodes):
         look = (self._parameterNode.opacity, self._parameterNode.threshold) if self._parameterNode else (0.5, 0.0)
@@ -330,18 +296,25 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         domain = logic.check(t1Node, "t1_to_ct")
         ctNode = logic.translate(t1Node, "t1_to_ct", uncertainty=True)
         uncertaintyNode = ctNode.GetNodeReference("MRITranslate.uncertainty")
-        heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode)
+        nodes, left = logic.translateStudy(t1Node, "t1_to_ct")
+        nodes, left = logic.translateSequence(dynamicNode, "t1_to_ct")
+        heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode, segment="Tumour")
+        compared = logic.compare(trueCTNode, ctNode, mask=segmentationNode)
+        print(compared.scores["mae"], compared.table, compared.difference, compared.chart)
         files = logic.exportDICOM(ctNode, "/path/of/a/folder")
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
+        name = logic.addModel("/path/to/package.zip")
+        print(logic.verifyModels())
 
-    `translate`, `explain`, `generate`, `radiograph`, `explainWords`, `check`, `evaluate`, `exportDICOM`, `loadPhantom`
-    and `wait` (any job) wait for the result while the application stays responsive, and raise InputError (something to
-    mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs that are started while another one is
-    under way wait in a line. `cancel` stops the one under way, `cancelAll` all. `installDependencies` installs, without
-    asking, what the worker needs and Slicer does not have.
+    `translate`, `translateStudy`, `translateSequence`, `devices`, `explain`, `generate`, `radiograph`, `explainWords`,
+    `check`, `compare`, `evaluate`, `exportDICOM`, `loadPhantom` and `wait` (any job) wait for the result while the
+    application stays responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError.
+    `start` does not wait; jobs that are started while another one is under way wait in a line. `cancel` stops the one
+    under way, `cancelAll` all. `installDependencies` installs, without asking, what the worker needs and Slicer does
+    not have.
     """
 
     def __init__(self):

@@ -5,32 +5,27 @@ It trusts nothing: a broken package is listed with the reason and never hides th
 `package`.
 """
 
+import contextlib
 import difflib
-import json
 import os
 import re
 import shutil
-import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import files
-from .errors import InputError, PackageError, printable
+from . import archives, files, folders
+from .cardtext import DISCLAIMER as DISCLAIMER
+from .cardtext import MODALITIES_OF, about, dict_of, main_score, modalities, read_card, task_of, text_of
+from .cardtext import card_text as card_text
+from .cardtext import read_card_text as read_card_text
+from .errors import Cancelled, InputError, PackageError, printable
 from .modality import MODALITIES
 
-MOST_CARD_BYTES = 1 << 20
-DISCLAIMER = "Research tool. Not for diagnosis."
-_MODALITIES_OF = {
-    "translation": ("source", "target"),
-    "generation": ("target",),
-    "radiograph": ("target",),
-    "classification": ("source",),
-}
-"""Which modalities a card names, by its task."""
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_]{0,63}\Z")
+NAME_PATTERN = r"[a-z0-9][a-z0-9_]{0,63}"
+"""What a model may be called."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,8 @@ class ModelSummary:
         folder: Absolute path.
         built_in: Whether it came with the extension (and cannot be removed).
         bytes: Size of its files.
+        licence: Of the weights, as on the card.
+        score: One measured score with the images it was measured on, or "".
         broken: One sentence why it cannot be used, or None.
     """
 
@@ -57,12 +54,14 @@ class ModelSummary:
     folder: Path
     built_in: bool
     bytes: int
+    licence: str
+    score: str
     broken: str | None
 
     @property
     def about(self) -> str:
         """What goes in and what comes out, in a few words."""
-        return _about(self.task, self.source, self.target)
+        return about(self.task, self.source, self.target)
 
 
 def builtin_folder() -> Path:
@@ -88,6 +87,21 @@ def models_folder() -> Path:
         data = Path(os.environ.get("XDG_DATA_HOME", ""))
         base = data if data.is_absolute() else home / ".local" / "share"
     return base / "MRITranslate" / "models"
+
+
+def default_catalogue() -> str:
+    """The address of the catalogue to download models from: the environment variable MRITRANSLATE_CATALOGUE, or ""."""
+    return os.environ.get("MRITRANSLATE_CATALOGUE", "").strip()
+
+
+def disk_usage() -> int:
+    """Bytes that the user's folder takes, unfinished downloads included."""
+    total = 0
+    for folder, _, names in os.walk(models_folder()):
+        for name in names:
+            with contextlib.suppress(OSError):  # it was just removed
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
 
 
 def list_models() -> list[ModelSummary]:
@@ -131,32 +145,71 @@ def find(name: str) -> Path:
     raise InputError(f'There is no model "{printable(name, 80)}": {advice}')
 
 
-def add_model(folder: str | os.PathLike[str]) -> Path:
-    """Check a package completely and copy it into the user's folder, in one step or not at all.
-
-    Returns:
-        The folder of the copy.
-
-    Raises:
-        PackageError: The package is broken.
-        InputError: A model has that name already, or the user's folder cannot be written.
-    """
-    from .package import Package, new_package_folder  # needs torch and pydantic, which a listing must not
-
-    source = Path(folder)
-    if not source.is_dir():
-        raise InputError(f'"{source}" is not a folder; give the folder of a model package (the one with model.json).')
-    package = Package(source)
-    package.verify()
-    name = package.card.name
+def check_free_name(name: str) -> None:
+    """Raises InputError if a model is called `name` already, a broken one or one that is built in included."""
     if any(model.name == name for model in list_models()):
         raise InputError(f'A model called "{name}" exists already; remove it first or rename the new one.')
-    target = models_folder() / name
+
+
+def add_model(
+    source: str | os.PathLike[str],
+    name: str | None = None,
+    progress: archives.Progress | None = None,
+    cancel: archives.Cancel | None = None,
+) -> Path:
+    """Check a package completely and put it into the user's folder, in one step or not at all.
+
+    Args:
+        source: The folder of a package, its model.json, or a .zip file of a package.
+        name: What it must be called, or None.
+        progress, cancel: See `archives.unpack`.
+
+    Returns:
+        The folder of the new model.
+
+    Raises:
+        PackageError: The package is broken, or called otherwise.
+        InputError: A model has that name already, or the user's folder cannot be written.
+        Cancelled: `cancel` said so.
+    """
+    path = Path(source)
+    if path.name == files.CARD and path.is_file():
+        path = path.parent
+    if path.is_dir():
+        return _place(path, name, progress, cancel, move=False)
+    if not path.is_file():
+        raise InputError(
+            f'There is no "{path}"; give the folder of a model package (the one with model.json), or its .zip file.'
+        )
+    with folders.scratch(models_folder()) as temporary:
+        return _place(archives.unpack(path, temporary, progress, cancel), name, progress, cancel, move=True)
+
+
+def _place(
+    folder: Path, name: str | None, progress: archives.Progress | None, cancel: archives.Cancel | None, move: bool
+) -> Path:
+    """Put the files of the package in `folder` into the user's folder."""
+    from .package import Package, new_package_folder  # needs torch and pydantic, which a listing must not
+
+    if progress is not None:
+        progress(1.0 if move else 0.0, "Checking the package", 0, 1)
+    package = Package(folder)
+    package.verify()
+    card = package.card
+    if name is not None and card.name != name:
+        raise PackageError(f'The package holds the model "{card.name}" instead of "{name}"; do not use it.')
+    check_free_name(card.name)
+    if not move:
+        folders.check_space(models_folder(), sum(file.bytes for file in card.files.values()))
+    target = models_folder() / card.name
     with new_package_folder(target) as temporary:
-        for file in (files.CARD, files.README, files.LICENCE, *package.card.files):
+        for file in (files.CARD, files.README, files.LICENCE, *card.files):
+            if cancel is not None and cancel():
+                raise Cancelled
             (temporary / file).parent.mkdir(exist_ok=True)
-            shutil.copyfile(package.folder / file, temporary / file)
-        Package(temporary).verify()
+            (os.replace if move else shutil.copyfile)(package.folder / file, temporary / file)
+        if not move:
+            Package(temporary).verify()
     return target
 
 
@@ -184,123 +237,6 @@ def remove_model(name: str) -> None:
         raise InputError(f'"{folder}" cannot be deleted ({error.strerror}); check its permissions.') from None
 
 
-def read_card_text(folder: Path) -> str:
-    """The text of a package's `model.json`: a regular file of at most 1 MiB in UTF-8.
-
-    Raises:
-        PackageError: Says what is wrong.
-    """
-    path = folder / files.CARD
-    where = printable(folder.name, 80)
-    try:
-        facts = path.lstat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise PackageError(f'model.json of "{where}" is a link or a special file; replace it by the file itself.')
-        if facts.st_size > MOST_CARD_BYTES:
-            raise PackageError(
-                f'model.json of "{where}" is larger than {MOST_CARD_BYTES >> 20} MiB; get the package again.'
-            )
-        with path.open("rb") as file:
-            return file.read(MOST_CARD_BYTES).decode("utf-8")
-    except FileNotFoundError:
-        raise PackageError(
-            f'"{where}" has no model.json, so it is not a model package; give the folder that holds it.'
-        ) from None
-    except UnicodeDecodeError:
-        raise PackageError(f'model.json of "{where}" is not UTF-8 text; get the package again.') from None
-    except OSError as error:
-        raise PackageError(
-            f'model.json of "{where}" cannot be read ({error.strerror}); check its permissions.'
-        ) from None
-
-
-def card_text(folder: str | os.PathLike[str]) -> str:
-    """What a package's card says, as plain text for people: use, data, licence, scores per family of images, limits.
-
-    Raises:
-        PackageError: The card cannot be read.
-    """
-    card = _read(Path(folder))
-    task = _task(card)
-    network, training, licence = (_dict(card, key) for key in ("network", "training", "licence"))
-    lines = [
-        f"{_text(card, 'title')} ({_text(card, 'name')} {_text(card, 'version')})",
-        f"{_about(task, *(_long(name) for name in _modalities(card, task)))}, network {_text(network, 'name')}",
-        *_picture_lines(card),
-        "",
-        f"Intended use: {_text(card, 'intended_use')}",
-        DISCLAIMER,
-        "",
-        "Training",
-        f"  Data: {_text(training, 'data')}",
-        f"  Subjects: {len(_list(training, 'subjects'))} for training, "
-        f"{len(_list(training, 'validation_subjects'))} for validation",
-        f"  {_text(training, 'epochs')} epochs, {_text(training, 'steps')} steps, "
-        f"loss {_text(training, 'loss')}, {_text(training, 'date')}",
-        "",
-        "Licence",
-        f"  Weights: {_text(licence, 'weights')}",
-        f"  Training data: {_text(licence, 'data')}",
-        "",
-        "Measured",
-        *(_score_lines(card) or ["  no scores were measured"]),
-        "",
-        "Limits",
-        *([f"  - {printable(limit)}" for limit in _list(card, "limits")] or ["  none stated"]),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _about(task: str, source: str, target: str) -> str:
-    """What goes in and what comes out; `source` and `target` are names of modalities, short or long."""
-    return {
-        "generation": f"Random numbers to {target}",
-        "radiograph": f"Report to {target}",
-        "classification": f"{source} to classes",
-    }.get(task, f"{source} to {target}")
-
-
-def _task(card: dict[str, Any]) -> str:
-    return _text(card, "task") if "task" in card else "translation"
-
-
-def _modalities(card: dict[str, Any], task: str) -> tuple[str, str]:
-    """Source and target on a card; "" where its task has none."""
-    keys = _MODALITIES_OF.get(task, ("source", "target"))
-    source, target = (_text(card, key) if key in keys else "" for key in ("source", "target"))
-    return source, "CXR" if task == "radiograph" and "target" not in card else target
-
-
-def _picture_lines(card: dict[str, Any]) -> list[str]:
-    """What a card of pictures says about them."""
-    size, classes = _text(_dict(card, "picture"), "size"), _list(card, "classes")
-    lines = [f"Pictures of {size} x {size} pixels"] if "picture" in card else []
-    if "text" in card:
-        text = _dict(card, "text")
-        where = "your own copy is needed" if text.get("encoder") == "external" else "in the package"
-        lines.append(f"Language model: {_text(text, 'source')} ({where})")
-    if classes:
-        kind = "any number of them in a picture" if card.get("multi_label") is True else "one of them for a picture"
-        lines.append(f"Classes, {kind}: {printable(', '.join(str(name) for name in classes))}")
-    return lines
-
-
-def _score_lines(card: dict[str, Any]) -> list[str]:
-    lines = []
-    for score in _list(card, "scores"):
-        if not isinstance(score, dict):
-            continue
-        metrics = _dict(score, "metrics")
-        values = ", ".join(
-            f"{printable(key, 60)} {value:.4g}"
-            for key, value in metrics.items()
-            if isinstance(value, int | float) and abs(value) < 1e15  # a huge whole number cannot become a float
-        )
-        lines.append(f"  {_text(score, 'family')} ({len(_list(score, 'subjects'))} subjects): {values}")
-        lines.append(f"    {_text(score, 'protocol')}")
-    return lines
-
-
 def _folders(parent: Path) -> Iterator[Path]:
     """The candidate folders of packages; hidden ones (being written) are none."""
     try:
@@ -316,9 +252,9 @@ def _folders(parent: Path) -> Iterator[Path]:
 
 def _summary(folder: Path, built_in: bool) -> ModelSummary:
     try:
-        card = _read(folder)
+        card = read_card(folder)
         name = card.get("name")
-        if not isinstance(name, str) or not _SLUG.match(name):
+        if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
             raise PackageError(
                 f'model.json of "{printable(folder.name, 80)}" gives no usable name; get the package again.'
             )
@@ -326,25 +262,27 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
             raise PackageError(
                 f'The folder "{printable(folder.name, 80)}" holds the model "{name}"; rename the folder to {name}.'
             )
-        task = _task(card)
-        if task not in _MODALITIES_OF:
+        task = task_of(card)
+        if task not in MODALITIES_OF:
             raise PackageError(
                 f'model.json of "{name}" states no known task; get the package again, or a newer MRITranslate.'
             )
-        source, target = _modalities(card, task)
+        source, target = modalities(card, task)
         for key, value in (("source", source), ("target", target)):
-            if key in _MODALITIES_OF[task] and value not in MODALITIES:
+            if key in MODALITIES_OF[task] and value not in MODALITIES:
                 raise PackageError(f'model.json of "{name}" names no known modality as {key}; get the package again.')
         return ModelSummary(
             name=name,
-            title=_text(card, "title"),
+            title=text_of(card, "title"),
             source=source,
             target=target,
-            version=_text(card, "version"),
+            version=text_of(card, "version"),
             task=task,
             folder=folder.absolute(),
             built_in=built_in,
             bytes=_check_sizes(folder, card, name),
+            licence=text_of(dict_of(card, "licence"), "weights"),
+            score=main_score(card),
             broken=None,
         )
     except PackageError as error:
@@ -353,13 +291,13 @@ def _summary(folder: Path, built_in: bool) -> ModelSummary:
 
 def _broken(folder: Path, built_in: bool, reason: str) -> ModelSummary:
     name = folder.name
-    return ModelSummary(name, printable(name, 80), "", "", "", "", folder.absolute(), built_in, 0, reason)
+    return ModelSummary(name, printable(name, 80), "", "", "", "", folder.absolute(), built_in, 0, "", "", reason)
 
 
 def _check_sizes(folder: Path, card: dict[str, Any], name: str) -> int:
     """Total size of the files, each there with the size that the card states."""
     total = 0
-    stated = _dict(card, "files")
+    stated = dict_of(card, "files")
     if files.WEIGHTS not in stated:
         raise PackageError(f'model.json of "{name}" states no {files.WEIGHTS}; get the package again.')
     for file, facts in stated.items():
@@ -375,35 +313,3 @@ def _check_sizes(folder: Path, card: dict[str, Any], name: str) -> int:
             )
         total += size
     return total
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    text = read_card_text(folder)
-    try:
-        card = json.loads(text)
-    except (ValueError, RecursionError):
-        raise PackageError(
-            f'model.json of "{printable(folder.name, 80)}" is not valid JSON; get the package again.'
-        ) from None
-    if not isinstance(card, dict):
-        raise PackageError(f'model.json of "{printable(folder.name, 80)}" is not a card; get the package again.')
-    return card
-
-
-def _text(part: dict[str, Any], key: str) -> str:
-    value = part.get(key)
-    return printable(value) if isinstance(value, str | int | float) and value != "" else "not stated"
-
-
-def _dict(part: dict[str, Any], key: str) -> dict[str, Any]:
-    value = part.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _list(part: dict[str, Any], key: str) -> list[Any]:
-    value = part.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _long(name: str) -> str:
-    return MODALITIES[name].title if name in MODALITIES else name

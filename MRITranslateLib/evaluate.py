@@ -24,7 +24,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .similarity import WINDOW, inner, multiscale_ssim, ssim, window_of
+from .similarity import WINDOW, Cancel, inner, multiscale_ssim, ssim, window_of
 from .volume import check_volume, same_grid
 
 PROTOCOLS = ("plain", "synthrad2023", "synthrad2025")
@@ -36,6 +36,7 @@ BODY_HU = -500.0
 _BRIGHT = 99.8
 _FOREGROUND = 0.05
 RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
+GIVEN_MASK = "given mask"
 _CHUNK_VOXELS = 1 << 20
 
 
@@ -64,6 +65,7 @@ def evaluate(
     mask: sitk.Image | None = None,
     protocol: str = "plain",
     source: sitk.Image | None = None,
+    cancel: Cancel | None = None,
 ) -> Scores:
     """Compare a prediction with the truth.
 
@@ -74,8 +76,10 @@ def evaluate(
         mask: Label image on the same grid; its nonzero voxels count.
         protocol: "plain", "synthrad2023" or "synthrad2025", see above.
         source: What the prediction was made from, on the same grid; adds the best intensity map as a yardstick (MR).
+        cancel: Asked now and then whether to stop.
 
     Raises:
+        Cancelled: `cancel` said so.
         InputError: Volumes that no figure can be given for: other grids, constant, not finite, an empty mask, ...
     """
     if protocol not in PROTOCOLS:
@@ -104,25 +108,23 @@ def evaluate(
     if region is not None and not region.any():
         raise InputError("The mask is empty; draw a region, or leave the mask out.")
     if kind == "CT":
-        return _ct(truth, made, region, protocol)
-    return _mr(truth, made, region, None if source is None else sitk.GetArrayViewFromImage(source))
+        return _ct(truth, made, region, protocol, cancel)
+    return _mr(truth, made, region, None if source is None else sitk.GetArrayViewFromImage(source), cancel)
 
 
-def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None) -> Scores:
-    foreground = mr_foreground(truth) if mask is None else mask
+def _mr(
+    truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None, cancel: Cancel | None
+) -> Scores:
+    foreground, where = scored_where(truth, "MR", "plain") if mask is None else (mask, GIVEN_MASK)
     truth = _scaled(truth, foreground, "The reference")
     made = _scaled(made, foreground, "The prediction")
-    values = plain_scores(truth, made, foreground, 1.0)
+    values = plain_scores(truth, made, foreground, 1.0, cancel)
     slope, offset = affine_fit(truth, made, foreground)
     made *= np.float32(slope)
     made += np.float32(offset)
-    values |= {f"{name}_affine": value for name, value in plain_scores(truth, made, foreground, 1.0).items()}
+    values |= {f"{name}_affine": value for name, value in plain_scores(truth, made, foreground, 1.0, cancel).items()}
     facts = _facts("plain", "MR", "1", foreground)
-    facts["mask"] = (
-        "given mask"
-        if mask is not None
-        else f"reference above {100 * _FOREGROUND:g} % of the {_BRIGHT}th percentile of its positive values"
-    )
+    facts["mask"] = where
     facts["scaling"] = f"each volume divided by the {_BRIGHT}th percentile of its values in the mask"
     facts["affine"] = f"{slope:.6g} * prediction {offset:+.6g}"
     facts["window"] = _window(truth.shape)
@@ -133,26 +135,21 @@ def _mr(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, source: np
     return Scores(values, facts)
 
 
-def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: str) -> Scores:
+def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: str, cancel: Cancel | None) -> Scores:
     low, high = RANGES[protocol]
-    if protocol != "plain":
-        foreground = np.ones(truth.shape, bool) if mask is None else mask
-        where = "whole volume"
-        if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
-            raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
-    else:
-        foreground = truth > BODY_HU if mask is None else mask
-        where = f"reference above {BODY_HU:g} HU"
+    if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
+        raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
+    foreground, where = scored_where(truth, "CT", protocol) if mask is None else (mask, GIVEN_MASK)
     _refuse_empty(foreground)
     values = {"mae": _errors(truth, made, foreground)[0]}
     # From here on within the range and from 0 upwards, as SSIM wants it.
     truth, made = clipped(truth, low, high), clipped(made, low, high)
     values["psnr"] = _psnr(_errors(truth, made, foreground)[1], high - low)
     facts = _facts(protocol, "CT", f"{high - low:g} HU ({low:g} to {high:g})", foreground)
-    facts["mask"] = "given mask" if mask is not None else where
+    facts["mask"] = where
     facts["window"] = _window(truth.shape)
     if protocol == "plain":
-        values["ssim"] = ssim(truth, made, foreground, high - low)
+        values["ssim"] = ssim(truth, made, foreground, high - low, cancel)
         return Scores(values, facts)
     truth[~foreground] = 0.0
     made[~foreground] = 0.0
@@ -162,11 +159,25 @@ def _ct(truth: np.ndarray, made: np.ndarray, mask: np.ndarray | None, protocol: 
             raise InputError(
                 "The mask lies within 3 voxels of the edge, where synthrad2023 counts nothing; draw it larger."
             )
-        values["ssim"] = ssim(truth, made, counted, high - low)
+        values["ssim"] = ssim(truth, made, counted, high - low, cancel)
     else:
-        values["ms_ssim"] = multiscale_ssim(truth, made, foreground, high - low)
+        values["ms_ssim"] = multiscale_ssim(truth, made, foreground, high - low, cancel)
         facts["window"] = f"{WINDOW}x{WINDOW}x{WINDOW} uniform at five scales"
     return Scores(values, facts)
+
+
+def scored_where(truth: np.ndarray, kind: str, protocol: str) -> tuple[np.ndarray, str]:
+    """Where a protocol scores when no mask is given: a boolean array, and the same in words.
+
+    Raises:
+        InputError: An MR image without positive values.
+    """
+    if kind != "CT":
+        where = f"reference above {100 * _FOREGROUND:g} % of the {_BRIGHT}th percentile of its positive values"
+        return mr_foreground(truth), where
+    if protocol == "plain":
+        return truth > BODY_HU, f"reference above {BODY_HU:g} HU"
+    return np.ones(truth.shape, bool), "whole volume"
 
 
 def mr_foreground(truth: np.ndarray) -> np.ndarray:
@@ -185,10 +196,12 @@ def full_scale(array: np.ndarray, foreground: np.ndarray) -> float:
     return float(np.percentile(array[foreground], _BRIGHT))
 
 
-def plain_scores(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, data_range: float) -> dict[str, float]:
+def plain_scores(
+    truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, data_range: float, cancel: Cancel | None = None
+) -> dict[str, float]:
     """Mean absolute error, PSNR (dB) and SSIM in the foreground of two arrays in one unit, values from 0 up."""
     mae, mse = _errors(truth, made, foreground)
-    return {"mae": mae, "psnr": _psnr(mse, data_range), "ssim": ssim(truth, made, foreground, data_range)}
+    return {"mae": mae, "psnr": _psnr(mse, data_range), "ssim": ssim(truth, made, foreground, data_range, cancel)}
 
 
 def _chunks(foreground: np.ndarray, *arrays: np.ndarray) -> Iterator[list[np.ndarray]]:

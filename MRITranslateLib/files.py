@@ -19,4 +19,13 @@ TEXT = {
     "text/vocab.txt": 16 << 20,
 }
 """Every file that may belong to a packaged language model, with the most bytes it may have."""
-ALL = (CARD, WEIGHTS, DISCRIMINATOR, README, LICENCE, *TEXT)
+MOST_BYTES = {
+    CARD: 1 << 20,
+    WEIGHTS: MOST_WEIGHTS_BYTES,
+    DISCRIMINATOR: MOST_WEIGHTS_BYTES,
+    README: 1 << 20,
+    LICENCE: 1 << 20,
+    **TEXT,
+}
+"""Every file that a package may hold, with the most bytes it may have."""
+ALL = tuple(MOST_BYTES)

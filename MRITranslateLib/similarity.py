@@ -4,13 +4,13 @@ Uniform windows, K1 = 0.01, K2 = 0.03, sample covariance, as scikit-image has th
 a large volume needs little memory beside itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from .errors import InputError
+from .errors import Cancelled, InputError
 
 WINDOW = 7
 _K1, _K2 = 0.01, 0.03
@@ -38,7 +38,11 @@ def window_of(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(WINDOW if extent >= WINDOW else 1 for extent in shape)
 
 
-def terms(first: np.ndarray, second: np.ndarray, data_range: float) -> Iterator[Terms]:
+Cancel = Callable[[], bool]
+"""Asked before each slab whether to stop: then Cancelled is raised."""
+
+
+def terms(first: np.ndarray, second: np.ndarray, data_range: float, cancel: Cancel | None = None) -> Iterator[Terms]:
     """SSIM's factors for two volumes (slices, rows, columns) of one shape, reflected at their edges."""
     window = window_of(first.shape)
     count = float(np.prod(window))
@@ -47,6 +51,8 @@ def terms(first: np.ndarray, second: np.ndarray, data_range: float) -> Iterator[
     halo = window[0] // 2
     step = max(1, _SLAB_VOXELS // max(1, first[0].size))
     for start in range(0, first.shape[0], step):
+        if cancel is not None and cancel():
+            raise Cancelled
         stop = min(start + step, first.shape[0])
         below = max(0, start - halo)
         keep = slice(start - below, stop - below)
@@ -68,16 +74,19 @@ def terms(first: np.ndarray, second: np.ndarray, data_range: float) -> Iterator[
         )
 
 
-def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray, data_range: float) -> float:
+def ssim(
+    first: np.ndarray, second: np.ndarray, mask: np.ndarray, data_range: float, cancel: Cancel | None = None
+) -> float:
     """Mean of the SSIM map over a mask.
 
     Args:
         first, second: Volumes (slices, rows, columns).
         mask: Boolean, of the same shape, not empty.
         data_range: Difference of the largest and the smallest possible value.
+        cancel: See `Cancel`.
     """
     total = 0.0
-    for part in terms(first, second, data_range):
+    for part in terms(first, second, data_range, cancel):
         chosen = mask[part.start : part.stop]
         total += float((part.luminance * part.contrast * part.structure)[chosen].sum())
     return total / float(np.count_nonzero(mask))
@@ -91,7 +100,9 @@ def inner(mask: np.ndarray) -> np.ndarray:
     return cropped
 
 
-def multiscale_ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray, data_range: float) -> float:
+def multiscale_ssim(
+    first: np.ndarray, second: np.ndarray, mask: np.ndarray, data_range: float, cancel: Cancel | None = None
+) -> float:
     """MS-SSIM over a mask as SynthRAD2025 defines it: five scales, luminance at each of them, factors clipped at 0.
 
     Arguments as for `ssim`. Every axis is edge-padded to at least 97 voxels, so that the coarsest scale holds a window.
@@ -114,7 +125,7 @@ def multiscale_ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray, dat
             first, second, mask = _halved(first), _halved(second), mask[::2, ::2, ::2]
         chosen = inner(mask)
         total = 0.0
-        for part in terms(first, second, data_range):
+        for part in terms(first, second, data_range, cancel):
             factors = (part.luminance, part.contrast, part.structure)
             value = np.prod([np.maximum(factor, 0.0) ** weight for factor in factors], axis=0)
             total += float(value[chosen[part.start : part.stop]].sum())

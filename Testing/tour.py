@@ -94,12 +94,18 @@ class Tour:
         self.click(self.ui.xrayHeatButton)
         self.picture("generate_xray")
 
+    def models(self) -> None:
+        self.show("modelsSection")
+        self.click(self.ui.verifyButton)
+        self.picture("models")
+
 
 def run(folder: pathlib.Path) -> None:
     tour = Tour(folder)
     tour.translate()
     tour.explain()
     tour.generate()
+    tour.models()
 
 
 if __name__ == "__main__":

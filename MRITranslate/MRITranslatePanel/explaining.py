@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 from MRITranslateLib import catalog
 
-from . import results, scene
+from . import regions, results, scene
 from .explainjob import ExplainJob
 from .parameters import Target
-from .sections import readCard
+from .sections import chooseItem, fillCombo, readCard
 from .themes import GOOD, PLAIN, WARNING, setTone
 
 
-class ExplainSection:
+class ExplainSection(VTKObservationMixin):
     """Shows the choices that belong to the target, makes the job of it, and shows the outcome.
 
     `onChosen(classifier, className)` when the user picks another classifier or class.
     """
 
     def __init__(self, ui, onChosen) -> None:
+        VTKObservationMixin.__init__(self)
         self._ui = ui
         self._onChosen = onChosen
+        self._parameters = None
         self._classifiers = {}
         self._filling = False
         self._chartID = ""
         ui.classifierCombo.connect("currentIndexChanged(int)", self._onClassifier)
         ui.classCombo.connect("currentIndexChanged(int)", self._onClass)
+        ui.segmentCombo.connect("currentIndexChanged(int)", self._onSegment)
         ui.curvesButton.connect("clicked(bool)", self._onCurves)
 
     def refresh(self) -> None:
@@ -78,17 +82,42 @@ class ExplainSection:
         if not self._filling:
             self._onChosen(self.classifier, self.className)
 
-    def showTarget(self, target: Target) -> None:
-        """Show the choices that say the target exactly, and no others."""
-        ui = self._ui
+    def show(self, parameters) -> None:
+        """Show the choices that say the target exactly, and no others; None while there is no parameter node."""
+        self.removeObservers()
+        self._parameters = parameters
+        if parameters is None:
+            return
+        ui, target = self._ui, parameters.target
+        region = parameters.regionNode
+        if region is not None and region.IsA("vtkMRMLSegmentationNode"):
+            segmentation = region.GetSegmentation()
+            for event in (segmentation.SegmentAdded, segmentation.SegmentRemoved, segmentation.SegmentModified):
+                self.addObserver(segmentation, event, self._onSegments)
+        self._onSegments()
+        segmented = ui.segmentCombo.count > 1
         for shown, widgets in (
             (target == Target.REGION, (ui.regionLabel, ui.regionSelector)),
+            (target == Target.REGION and segmented, (ui.segmentLabel, ui.segmentCombo)),
             (target == Target.VOXEL, (ui.pointLabel, ui.pointSelector)),
             (target in (Target.ERROR, Target.REALISM), (ui.referenceLabel, ui.referenceSelector)),
             (target == Target.CLASS, (ui.classifierLabel, ui.classifierCombo, ui.classLabel, ui.classCombo)),
         ):
             for widget in widgets:
                 widget.visible = shown
+
+    def _onSegments(self, caller=None, event=None) -> None:
+        """List the segments of the region; of one that is gone all that are visible take the place."""
+        combo, parameters = self._ui.segmentCombo, self._parameters
+        segments = regions.segmentsOf(parameters.regionNode)
+        fillCombo(combo, [(_("All that are visible"), ""), *segments])
+        if parameters.segment not in ("", *(identity for __, identity in segments)):
+            parameters.segment = ""
+        chooseItem(combo, parameters.segment)
+
+    def _onSegment(self, index: int) -> None:
+        if self._parameters is not None:
+            self._parameters.segment = self._ui.segmentCombo.currentData or ""
 
     def reasonNotToExplain(self, parameters) -> str:
         """What is missing for the heat map of a volume, "" if nothing is."""
@@ -129,6 +158,7 @@ class ExplainSection:
             self.classifier if target == Target.CLASS else model.name,
             target=target.value,
             regionNode=parameters.regionNode,
+            segment=parameters.segment,
             voxel=voxel,
             pointNode=parameters.pointNode,
             plane=plane,
@@ -139,7 +169,7 @@ class ExplainSection:
             speckMl=parameters.speckMl,
             anatomyNode=parameters.anatomyNode,
             checkMap=parameters.checkMap,
-            device=parameters.device.value,
+            device=parameters.device,
             heatMapNode=parameters.heatMapVolume,
             levelsNode=parameters.levelsVolume,
         )

@@ -57,7 +57,8 @@ class ExplainJob:
         target: "region" (needs regionNode or plane), "voxel" (needs voxel or pointNode), "realism" (may have
             referenceNode, judged beside it), "error" (needs referenceNode), "class" (needs className) or "match" (of an
             X-ray with its report).
-        regionNode: Segmentation (its visible segments) or label map, on any grid.
+        regionNode: Segmentation (its visible segments) or label map, on any grid, or markups ROI.
+        segment: Identifier or name of one segment of regionNode, which then is the region.
         plane: (axis, index): only what of the region (without one: of the head) lies in this plane of the input's
             voxels is explained, at once. Axis 0 runs along the columns, 1 along the rows, 2 along the slices. The nodes
             of an earlier such run are overwritten.
@@ -99,6 +100,7 @@ class ExplainJob:
     checkMap: bool = False
     report: Optional[str] = dataclasses.field(default=None, repr=False)
     textEncoder: Optional[str] = None
+    segment: str = ""
     REQUEST = "explain"
 
     def _inputs(self) -> list:
@@ -158,11 +160,11 @@ class ExplainJob:
 
     def _target(self, folder: Outbox) -> dict:
         if self.target == REGION and self.plane is not None:
-            mask = None if self.regionNode is None else writeMask(folder, self.regionNode, self.inputNode)
+            mask = None if self.regionNode is None else self._region(folder)
             axis, index = self.plane
             return {"kind": "slice", "axis": int(axis), "index": int(index), "mask": mask}
         if self.target == REGION:
-            return {"kind": REGION, "mask": writeMask(folder, self.regionNode, self.inputNode)}
+            return {"kind": REGION, "mask": self._region(folder)}
         if self.target == VOXEL:
             return {"kind": VOXEL, "index": [int(value) for value in self._voxel()]}
         if self.target == CLASS:
@@ -177,6 +179,9 @@ class ExplainJob:
             if self._report() is not None:
                 target["report"], target["text_encoder"] = self._report(), self.textEncoder
         return target
+
+    def _region(self, folder: str) -> dict:
+        return writeMask(folder, self.regionNode, self.inputNode, self.segment)
 
     def _report(self) -> Optional[str]:
         """None where there is none, "" where it says nothing."""
@@ -252,6 +257,7 @@ class _Nodes:
             "layer": job.layer,
             "voxel": job.voxel,
             "plane": job.plane,
+            "segment": job.segment,
             "class": job.className,
             "device": job.device,
             "check": job.checkMap,

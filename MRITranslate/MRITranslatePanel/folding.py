@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import qt
 
-SECTIONS = ("translateSection", "explainSection", "generateSection", "statusSection")
+SECTIONS = ("translateSection", "explainSection", "compareSection", "generateSection", "modelsSection", "statusSection")
 _KEY = "MRITranslate/Open/"
 
 

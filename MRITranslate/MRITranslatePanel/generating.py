@@ -14,26 +14,7 @@ from . import results
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .parameters import XrayTarget
-from .sections import allow, readCard
-
-
-def _fill(combo, items) -> None:
-    """Give a combo box these (text, data) entries; not if it has them: it may be about to tell that one was picked."""
-    if [(combo.itemText(index), combo.itemData(index)) for index in range(combo.count)] == items:
-        return
-    combo.blockSignals(True)
-    combo.clear()
-    for text, data in items:
-        combo.addItem(text, data)
-    combo.blockSignals(False)
-
-
-def _choose(combo, data: str) -> None:
-    """Choose an entry without telling; what there is not chooses the first."""
-    combo.blockSignals(True)
-    if combo.count:
-        combo.currentIndex = max(0, combo.findData(data))
-    combo.blockSignals(False)
+from .sections import allow, chooseItem, fillCombo, readCard
 
 
 class GenerateSection(VTKObservationMixin):
@@ -76,7 +57,7 @@ class GenerateSection(VTKObservationMixin):
             ("xrayModel", [model for model in models if model.task == "radiograph"]),
             ("xrayClassifier", classifiers),
         ):
-            _fill(self._combos[name], [(model.title, model.name) for model in found])
+            fillCombo(self._combos[name], [(model.title, model.name) for model in found])
 
     def _name(self, combo: str) -> str:
         return self._combos[combo].currentData or ""
@@ -90,8 +71,8 @@ class GenerateSection(VTKObservationMixin):
         for name in self._combos:
             if name == "xrayClass":
                 classes = self._classes.get(self._name("xrayClassifier"), [])
-                _fill(self._combos[name], [(text, text) for text in classes])
-            _choose(self._combos[name], getattr(parameters, name))
+                fillCombo(self._combos[name], [(text, text) for text in classes])
+            chooseItem(self._combos[name], getattr(parameters, name))
         if parameters.reportNode is not None:
             self.addObserver(parameters.reportNode, vtk.vtkCommand.ModifiedEvent, self._showReport)
         self._showReport()
@@ -156,7 +137,7 @@ class GenerateSection(VTKObservationMixin):
             parameters.pictureSeed,
             truncation=parameters.truncation or None,
             towards=parameters.towardsSeed if parameters.towardsSeed >= 0 else None,
-            device=parameters.device.value,
+            device=parameters.device,
         )
 
     def _radiographJob(self) -> RadiographJob:
@@ -166,7 +147,7 @@ class GenerateSection(VTKObservationMixin):
             self._name("xrayModel"),
             parameters.xraySeed,
             parameters.xrayCount,
-            device=parameters.device.value,
+            device=parameters.device,
         )
 
     def _heatJob(self) -> ExplainJob:
@@ -177,7 +158,7 @@ class GenerateSection(VTKObservationMixin):
             self._parameters.xrayTarget.value,
             className=className,
             report=None if classifier else self._reportOfXray(),
-            device=self._parameters.device.value,
+            device=self._parameters.device,
         )
 
     def _wordsJob(self) -> WordsJob:
@@ -190,7 +171,7 @@ class GenerateSection(VTKObservationMixin):
             self._reportOfXray(),
             classifier=classifier,
             className=className,
-            device=self._parameters.device.value,
+            device=self._parameters.device,
         )
 
     def _class(self) -> tuple:

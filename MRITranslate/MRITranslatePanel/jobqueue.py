@@ -40,9 +40,10 @@ class JobQueue:
         What waited while its scene was closed has lost its input and ends too.
         """
         self._runs.remove(run)
-        if run.sceneClosed and self._runs:
-            self._runs[0].sceneClosed = True
-            self._runs[0].fail(Cancelled(_("The scene was closed, so the run was stopped.")))
+        losers = [waiting for waiting in self._runs if getattr(waiting.job, "touchesScene", True)]
+        if run.sceneClosed and losers:  # its end ends the next one
+            losers[0].sceneClosed = True
+            losers[0].fail(Cancelled(_("The scene was closed, so the run was stopped.")))
         while self._runs and not self._runs[0].begun:
             first = self._runs[0]
             try:
@@ -80,7 +81,8 @@ class Runner:
         Raises:
             InputError: The job cannot be started; then no callback comes.
         """
-        dependencies.check()
+        if getattr(job, "needsPackages", True):
+            dependencies.check()
         job.check()
         run = None
 
@@ -121,8 +123,9 @@ class Runner:
             self._quietRun = None
             onFailed(error)
 
-        self._quietRun = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
-        self._quietRun.begin()
+        run = Run(sharedWorker(), job, _ignoreProgress, finished, failed, quiet=True)
+        run.begin()  # may raise, and then the one that is under way stays
+        self._quietRun = run
 
     def cancel(self) -> None:
         """Stop the job under way; its onFailed gets a Cancelled, and the next one that waits begins. Without one,

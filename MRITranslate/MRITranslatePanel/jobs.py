@@ -18,7 +18,7 @@ from slicer.i18n import tr as _
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import modality
 
-from . import results, scene, tables
+from . import regions, results, scene, tables
 from .exchange import Inbox, Outbox
 
 PHANTOM_SHAPE = (96, 128, 128)
@@ -34,8 +34,9 @@ def writeNode(folder: Outbox, node) -> dict:
     return write(folder, slicer.util.arrayFromVolume(node), scene.geometryOfNode(node))
 
 
-def writeMask(folder: Outbox, maskNode, referenceNode) -> dict:
-    return write(folder, scene.maskArray(maskNode, referenceNode), scene.geometryOfNode(referenceNode))
+def writeMask(folder: Outbox, maskNode, referenceNode, segment: str = "") -> dict:
+    mask = regions.maskArray(maskNode, referenceNode, segment)
+    return write(folder, mask, scene.geometryOfNode(referenceNode))
 
 
 def readOn(folder: Inbox, volume: dict, gridNode) -> np.ndarray:
@@ -57,6 +58,16 @@ def checkOutput(node, className: str, inputs: list) -> None:
         raise InputError(_("The output is no longer in the scene; choose another one."))
 
 
+def mapsOf(target, model: str) -> tuple:
+    """The maps beside a synthetic image of a Modality: (field of the result, title, kind, colour table) each."""
+    uncertainty = _("uncertainty of synthetic {modality}").format(modality=target.name)
+    cycle = _("difference there and back by {model}").format(model=model)
+    return (
+        ("uncertainty", uncertainty, results.UNCERTAINTY, results.VIRIDIS),
+        ("cycle", cycle, results.CYCLE, results.MAGMA),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class TranslateJob:
     """A synthetic image of another contrast, on the input's grid.
@@ -68,7 +79,7 @@ class TranslateJob:
         model: Name of an installed model, or the folder of a model package.
         device: "auto", "cpu", "cuda", ...
         outputNode: Scalar volume to overwrite, or None for a new one.
-        maskNode: Segmentation or label map that limits the result, or None.
+        maskNode: Segmentation, label map or markups ROI that limits the result, or None.
         uncertainty: Also make a volume of the standard deviation: True (or "augmentation"), "dropout", or names of
             other models for the same contrasts, over which it is then taken.
         cycle: Also make a volume of what does not come back: True takes the way back that the model's card names, a
@@ -133,14 +144,9 @@ class TranslateJob:
         }
         stated = result["provenance"]
         results.setProvenance(node, results.SYNTHETIC, self.inputNode, stated, parameters)
-        maps = (
-            ("uncertainty", _("uncertainty of synthetic {modality}"), results.UNCERTAINTY, results.VIRIDIS),
-            ("cycle", _("difference there and back by {model}"), results.CYCLE, results.MAGMA),
-        )
-        for key, title, kind, colours in maps:
+        for key, title, kind, colours in mapsOf(target, self.model):
             if result.get(key) is None:
                 continue
-            title = title.format(modality=target.name, model=self.model)
             values = readOn(folder, result[key], self.inputNode)
             made = additions.add(results.newVolume(values, self.inputNode), f"{name} [{title}]")
             results.showAsSpread(made, colours)

@@ -74,7 +74,7 @@ class Overlay:
         if node is not None and slicer.mrmlScene.IsNodePresent(node):
             display = node.GetDisplayNode()
             slicer.mrmlScene.RemoveNode(node)
-            if display is not None:
+            if display is not None and slicer.mrmlScene.IsNodePresent(display):
                 slicer.mrmlScene.RemoveNode(display)
 
     def _make(self, inputNode, target: Modality):

@@ -6,6 +6,7 @@ from typing import Annotated, Optional, Union
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTextNode,
@@ -14,20 +15,18 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 
-class Device(enum.Enum):
-    """Where to compute; the value is the worker's name for it."""
+class Scope(enum.Enum):
+    """What Run translates."""
 
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
+    VOLUME = "volume"
+    STUDY = "study"
+    SEQUENCE = "sequence"
 
     def label(self):
         return {
-            "auto": _("Automatic"),
-            "cpu": _("Processor (CPU)"),
-            "cuda": _("NVIDIA graphics card"),
-            "mps": _("Apple graphics"),
+            "volume": _("This volume"),
+            "study": _("All volumes of its study"),
+            "sequence": _("All items of its sequence"),
         }[self.value]
 
 
@@ -90,6 +89,28 @@ class XrayTarget(enum.Enum):
         }[self.value]
 
 
+class ImageKind(enum.Enum):
+    """What is compared; the value is the worker's name for it."""
+
+    DECLARED = "declared"
+    MR = "MR"
+    CT = "CT"
+
+    def label(self):
+        return {"declared": _("Automatic (as declared)"), "MR": _("MR"), "CT": _("CT")}[self.value]
+
+
+class Protocol(enum.Enum):
+    """How a comparison is scored; the value is the worker's name for it."""
+
+    PLAIN = "plain"
+    SYNTHRAD2023 = "synthrad2023"
+    SYNTHRAD2025 = "synthrad2025"
+
+    def label(self):
+        return {"plain": _("Plain"), "synthrad2023": _("SynthRAD2023"), "synthrad2025": _("SynthRAD2025")}[self.value]
+
+
 MOST_PICTURES = 1000
 LARGEST_SEED = 2**31 - 1
 """Of a spin box; the worker takes twice as many."""
@@ -99,10 +120,13 @@ LARGEST_SEED = 2**31 - 1
 class MRITranslateParameterNode:
     """The choices of the panel, saved with the scene.
 
-    inputVolume, model, device, outputVolume - what to translate, with what, where, into what (None: a new volume)
+    inputVolume, scope, model, device, outputVolume - what to translate, with what, where ("auto", "cpu", "cuda:0",
+        ...), into what (None: a new volume)
+    translateMask - what limits the synthetic image
     uncertainty, cycle - which maps to make beside the synthetic image
     exportVolume - which synthetic volume to write as DICOM
-    target - what to explain; regionNode, pointNode, referenceVolume, classifier and className say it exactly
+    target - what to explain; regionNode (of it segment, "": all that are visible), pointNode, referenceVolume,
+        classifier and className say it exactly
     method, layer - how to explain it (an empty layer: the network's own choice)
     anatomyNode - whose segments' shares of the heat are counted
     checkMap - whether the map itself is put to the test
@@ -115,17 +139,22 @@ class MRITranslateParameterNode:
     xrayModel, xraySeed, xrayCount - which X-rays to make
     report - the text in the box; reportNode - a text node whose text counts instead
     xrayVolume, xrayTarget - what to explain of which X-ray; xrayClassifier, xrayClass - of XrayTarget.CLASS
+    compareReference, comparePrediction, compareMask - what to hold against what, within what
+    compareKind, compareProtocol - what both are and how to score them
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
+    scope: Scope = Scope.VOLUME
     model: str
-    device: Device = Device.AUTO
+    device: str = "auto"
+    translateMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]
     uncertainty: bool = False
     cycle: bool = False
     outputVolume: Optional[vtkMRMLScalarVolumeNode]
     exportVolume: Optional[vtkMRMLScalarVolumeNode]
     target: Target = Target.REGION
-    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]
+    segment: str
     pointNode: Optional[vtkMRMLMarkupsFiducialNode]
     referenceVolume: Optional[vtkMRMLScalarVolumeNode]
     classifier: str
@@ -153,3 +182,8 @@ class MRITranslateParameterNode:
     xrayTarget: XrayTarget = XrayTarget.MATCH
     xrayClassifier: str
     xrayClass: str
+    compareReference: Optional[vtkMRMLScalarVolumeNode]
+    comparePrediction: Optional[vtkMRMLScalarVolumeNode]
+    compareMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]
+    compareKind: ImageKind = ImageKind.DECLARED
+    compareProtocol: Protocol = Protocol.PLAIN

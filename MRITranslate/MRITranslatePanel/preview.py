@@ -112,7 +112,7 @@ class PreviewSection(VTKObservationMixin):
             return None
         if parameters.inputVolume is None or parameters.model not in self._models:
             return None
-        return parameters.inputVolume.GetID(), parameters.model, parameters.device.value, name
+        return parameters.inputVolume.GetID(), parameters.model, parameters.device, name
 
     def _stop(self) -> None:
         """Show nothing, and forget the volume; the worker forgets it when its file is gone."""

@@ -14,7 +14,7 @@ import vtk
 from slicer.i18n import tr as _
 
 import MRITranslateLib
-from MRITranslateLib.modality import Modality
+from MRITranslateLib.modality import MODALITIES, Modality
 
 from .scene import ijkToRAS, ijkToRASOfGeometry
 
@@ -25,8 +25,12 @@ TISSUES, UNCERTAINTY, CYCLE, COMPARED = "tissues", "uncertainty", "difference th
 HEAT_TABLE, HEAT_SHARES, CHECK_CURVES, CHECK_CHART = "heat table", "heat shares", "check curves", "check chart"
 PREVIEW = "preview of a synthetic image"
 REPORT, VERDICT, WORDS = "report", "verdict of the discriminator", "words that mattered"
+DIFFERENCE, RESAMPLED, CHECKERBOARD = "difference", "resampled image", "checkerboard"
+SLICE_ERRORS, ERROR_CHART, JOINT_HISTOGRAM = "error of each slice", "error chart", "joint histogram"
 REPORT_ROLE = PREFIX + "report"
 """Node reference from an X-ray to the text node of its report."""
+REFERENCE_ROLE = PREFIX + "reference"
+"""Node reference from what a comparison made to the volume that was taken for the truth."""
 SOURCE_ROLE = PREFIX + "source"
 """Node reference from a result to what it was computed from: unlike an id in an attribute, it holds after loading."""
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
@@ -34,6 +38,7 @@ NO_HEAT = 0.01
 """Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
 INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
 VIRIDIS, MAGMA = "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeFileMagma.txt"
+DIVERGING = "vtkMRMLColorTableNodeFileDivergingBlueRed.txt"
 DISPLAY_PERCENTILES = (0.5, 99.5)
 PERCENTILE_SAMPLES = 50_000
 
@@ -250,6 +255,29 @@ def showAsSpread(node, colours: str) -> None:
     display.SetAndObserveColorNodeID(colours)
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(*displayRange(slicer.util.arrayFromVolume(node), 0.0))
+
+
+def showAsDifference(node, reach: float) -> None:
+    """Blue below zero, red above, both as strong at the same distance; zero is in the middle."""
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(DIVERGING)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(-reach, reach)
+
+
+def copyWindow(fromNode, toNode) -> None:
+    """Show one volume as another is shown: with its window and its colours."""
+    display, shown = fromNode.GetDisplayNode(), toNode.GetDisplayNode()
+    if display is None:
+        return
+    shown.SetAndObserveColorNodeID(display.GetColorNodeID())
+    shown.SetWindowLevelMinMax(display.GetWindowLevelMin(), display.GetWindowLevelMax())
+
+
+def kindOf(node) -> str:
+    """ "CT" for a volume whose voxel values are declared to be that, else "MR"."""
+    quantity = node.GetVoxelValueQuantity() if node is not None else None
+    return "CT" if quantity and quantity.GetCodeValue() == MODALITIES["CT"].quantity_code else "MR"
 
 
 def setUnits(node, modality: Modality) -> None:

@@ -56,7 +56,8 @@ class Run:
             self._onStarted()
         self._watched = [node.GetID() for node in self.job.nodes()]
         self._outbox = Outbox(self._worker.folder())
-        self._watch()
+        if getattr(self.job, "touchesScene", True):
+            self._watch()
         try:
             params = self.job.params(self._outbox)
             self._worker.request(

@@ -6,6 +6,8 @@ are (slice, row, column) on both sides. A parent transform is no part of a volum
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import slicer
 import vtk
@@ -18,6 +20,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLANE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The patient's axis (left-right, front-back, head-foot) along which a model of a plane stacks its slices."""
 MOST_NAMED_LABELS = 10_000
+LATTICE_MM = 5.0
+MOST_LATTICE_POINTS = 40
 MOST_VOXELS = 1024**3
 """Of a scan: as the 32-bit numbers that the worker computes with, 4 GiB, of which it holds several copies."""
 GEOMETRY_TOLERANCE = 1e-3
@@ -138,55 +142,42 @@ def checkSameGrid(node, array: np.ndarray, geometry: dict) -> None:
         raise RuntimeError(f"The result lies {difference:g} mm away from the input's grid.")
 
 
-def maskArray(maskNode, referenceNode) -> np.ndarray:
-    """The voxels of `referenceNode` that a segmentation (its visible segments) or a label map covers.
+def labelArray(node, referenceNode, segment: str = "") -> tuple[np.ndarray, dict[int, str]]:
+    """The labels of a segmentation (its visible segments, numbered) or of a label map on a volume's grid.
 
     Parent transforms of both are respected.
 
     Args:
-        maskNode: A vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, on any grid.
+        node: A vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode, on any grid.
         referenceNode: The volume whose grid the answer has.
-
-    Returns:
-        uint8 array (slice, row, column), 1 inside.
-
-    Raises:
-        InputError: No node, a node of another kind, or nothing of it inside the volume.
-    """
-    if maskNode is None:
-        raise InputError(_("The region is missing; choose a segmentation or a label map."))
-    return (labelArray(maskNode, referenceNode)[0] != 0).astype(np.uint8)
-
-
-def labelArray(node, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
-    """The labels of a segmentation (its visible segments, numbered) or of a label map on a volume's grid.
-
-    Args:
-        node, referenceNode: As for `maskArray`.
+        segment: Identifier or name of one segment of a segmentation, which then counts alone, hidden or not.
 
     Returns:
         Labels (slice, row, column), 0 outside, and the names of those that occur.
 
     Raises:
-        InputError: A node of another kind, or nothing of it inside the volume.
+        InputError: A node of another kind, no such segment, or nothing of it inside the volume.
     """
     if node.IsA("vtkMRMLSegmentationNode"):
-        labels, names = _segmentationLabels(node, referenceNode)
+        labels, names = _segmentationLabels(node, referenceNode, segment)
     elif node.IsA("vtkMRMLLabelMapVolumeNode"):
         labels, names = _labelMapLabels(node, referenceNode), _colourNames(node)
     else:
         raise InputError(
-            _('The region "{name}" is neither a segmentation nor a label map; choose one of these.').format(
+            _('"{name}" is neither a segmentation nor a label map nor a box; choose one of these.').format(
                 name=node.GetName()
             )
         )
     if not labels.any():
-        raise InputError(
-            _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
-                name=node.GetName()
-            )
-        )
+        raise InputError(coversNothing(node))
     return labels, names
+
+
+def coversNothing(node) -> str:
+    """What to say of a region that lies outside."""
+    return _('The region "{name}" covers no voxel of the input volume; draw it there or choose another.').format(
+        name=node.GetName()
+    )
 
 
 def _colourNames(labelNode) -> dict[int, str]:
@@ -200,7 +191,8 @@ def _colourNames(labelNode) -> dict[int, str]:
     return {label: name for label, name in names.items() if name and name != "(none)"}
 
 
-def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, dict[int, str]]:
+def _segmentationLabels(segmentationNode, referenceNode, segment: str) -> tuple[np.ndarray, dict[int, str]]:
+    chosen = _segment(segmentationNode, segment) if segment else ""
     size = tuple(reversed(referenceNode.GetImageData().GetDimensions()))
     if segmentationNode.GetSegmentation().GetNumberOfSegments() == 0:
         return np.zeros(size, np.uint8), {}
@@ -210,9 +202,11 @@ def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, di
     try:
         temporary = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MRITranslateRegion")
         temporary.SetHideFromEditors(True)
-        exported = slicer.modules.segmentations.logic().ExportVisibleSegmentsToLabelmapNode(
-            segmentationNode, temporary, referenceNode
-        )
+        logic = slicer.modules.segmentations.logic()
+        if chosen:
+            exported = logic.ExportSegmentsToLabelmapNode(segmentationNode, [chosen], temporary, referenceNode)
+        else:
+            exported = logic.ExportVisibleSegmentsToLabelmapNode(segmentationNode, temporary, referenceNode)
         if not exported or temporary.GetImageData() is None:
             return np.zeros(size, np.uint8), {}
         array = slicer.util.arrayFromVolume(temporary)
@@ -224,6 +218,21 @@ def _segmentationLabels(segmentationNode, referenceNode) -> tuple[np.ndarray, di
             node = slicer.mrmlScene.GetNodeByID(identity)
             if node is not None:  # it has not left together with another one
                 slicer.mrmlScene.RemoveNode(node)
+
+
+def _segment(segmentationNode, wanted: str) -> str:
+    """Identifier of the segment with this identifier or name."""
+    segmentation = segmentationNode.GetSegmentation()
+    identity = wanted if segmentation.GetSegment(wanted) else segmentation.GetSegmentIdBySegmentName(wanted)
+    if identity:
+        return identity
+    count = segmentation.GetNumberOfSegments()
+    names = ", ".join(segmentation.GetNthSegment(index).GetName() for index in range(count))
+    raise InputError(
+        _('The segmentation "{name}" has no segment "{wanted}"; choose one of {names}.').format(
+            name=segmentationNode.GetName(), wanted=wanted, names=names or _("none")
+        )
+    )
 
 
 def _nodeIDs() -> set[str]:
@@ -268,6 +277,59 @@ def _setVoxelTransform(reslice, fromNode, toNode) -> None:
         reslice.SetResliceAxes(linear.GetMatrix())
     else:
         reslice.SetResliceTransform(between)
+
+
+def shift(fromNode, toNode) -> Optional[tuple[list[np.ndarray], dict, float]]:
+    """Where the points of one volume's space lie in the space of another one that other parent transforms move.
+
+    Sampled on a lattice around the first volume, so that the worker can do the resampling: the corners suffice for
+    linear transforms, which are then exact; for others points lie at most `LATTICE_MM` apart, as far as
+    `MOST_LATTICE_POINTS` along an axis allow.
+
+    Args:
+        fromNode, toNode: Volume nodes.
+
+    Returns:
+        None where both are under the same transforms. Else displacements (mm, LPS) along x, y and z, each an array
+        (slice, row, column) on the lattice, its geometry as of `geometryOfNode`, and by how much linear interpolation
+        between its points errs at most (mm, looked at in the middle between them; 0 for linear transforms).
+    """
+    between = vtk.vtkGeneralTransform()
+    fromTransform, toTransform = fromNode.GetParentTransformNode(), toNode.GetParentTransformNode()
+    if fromTransform is toTransform:
+        return None
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(fromTransform, toTransform, between)
+    linear = slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, vtk.vtkTransform())
+    matrix = ijkToRAS(fromNode)
+    size = fromNode.GetImageData().GetDimensions()
+    extent = np.linalg.norm(matrix[:3, :3], axis=0) * size
+    counts = [2 if linear else int(np.clip(np.ceil(mm / LATTICE_MM) + 1, 3, MOST_LATTICE_POINTS)) for mm in extent]
+    # One voxel beyond the volume on each side, so that rounding leaves no voxel outside the lattice.
+    axes = [np.linspace(-1.0, voxels, count) for voxels, count in zip(size, counts, strict=True)]
+    displacements = _displacements(between, matrix, axes)
+    error = 0.0
+    if not linear:
+        middles = [(axis[1:] + axis[:-1]) / 2 for axis in axes]
+        expected = displacements
+        for axis in range(3):
+            expected = (expected.take(range(1, expected.shape[axis]), axis) + np.delete(expected, -1, axis)) / 2
+        error = float(np.linalg.norm(_displacements(between, matrix, middles) - expected, axis=-1).max())
+    lattice = geometryOfNode(fromNode)
+    lattice["origin"] = [float(value) for value in (RAS_TO_LPS @ matrix @ [-1, -1, -1, 1])[:3]]
+    lattice["spacing"] = [step * float(axis[1] - axis[0]) for step, axis in zip(lattice["spacing"], axes, strict=True)]
+    return [np.ascontiguousarray(displacements[..., part]) for part in range(3)], lattice, error
+
+
+def _displacements(transform, matrix: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
+    """What a transform adds to points at these voxel indices (columns, rows, slices): (slice, row, column, 3), LPS."""
+    k, j, i = np.meshgrid(*reversed(axes), indexing="ij")
+    ras = np.stack([i, j, k], axis=-1).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    points, moved = vtk.vtkPoints(), vtk.vtkPoints()
+    points.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(ras), deep=True))
+    moved.SetDataTypeToDouble()
+    transform.TransformPoints(points, moved)
+    difference = (numpy_support.vtk_to_numpy(moved.GetData()) - ras) @ RAS_TO_LPS[:3, :3]
+    return difference.reshape(*k.shape, 3)
 
 
 def voxelAt(point, volumeNode) -> tuple[int, int, int]:

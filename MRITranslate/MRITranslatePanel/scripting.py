@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 
 import slicer
+from slicer.i18n import tr as _
 
+from MRITranslateLib import catalog
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.modality import MODALITIES
 
 from . import dependencies, results
+from .batch import Batch, StudyJob, studyOf
+from .comparejob import CompareJob, ReportJob
+from .devices import DevicesJob
 from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .installing import Installation, restartSentence
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
-
-CT_QUANTITY = MODALITIES["CT"].quantity_code
+from .modeljobs import AddModelJob, CatalogueJob, DownloadJob, RemoveModelJob, VerifyJob
+from .sequences import SEQUENCE, SequenceJob, sequenceOf
 
 
 class Scripting(Runner):
@@ -34,6 +38,43 @@ class Scripting(Runner):
             "MRITranslate.cycle" that of the difference there and back.
         """
         return self.wait(TranslateJob(inputNode, model, device, outputNode, maskNode, uncertainty, cycle))
+
+    def translateStudy(self, study, model, device="auto", maskNode=None, uncertainty=False, cycle=False):
+        """Make synthetic images of all scalar volumes of a study, one after the other; see StudyJob.
+
+        Args:
+            study: Subject hierarchy item (study, patient or folder), or a volume node: then the study it belongs to.
+
+        Returns:
+            Translated: the nodes, and what was left out with the reasons.
+        """
+        item = study if isinstance(study, int) else studyOf(study)
+        return self.wait(StudyJob(item, model, device, maskNode, uncertainty, cycle))
+
+    def translateSequence(self, sequence, model, device="auto", maskNode=None, uncertainty=False, cycle=False):
+        """Make a synthetic sequence; see SequenceJob.
+
+        Args:
+            sequence: Sequence node, or the volume node that shows its items.
+
+        Returns:
+            Translated: the volume node that shows the items of the synthetic sequence, and what was left out.
+        """
+        if sequence is not None and not sequence.IsA(SEQUENCE):
+            sequence = sequenceOf(sequence)[0]
+        return self.wait(SequenceJob(sequence, model, device, maskNode, uncertainty, cycle))
+
+    def start(self, job, onProgress=None, onFinished=None, onFailed=None, onStarted=None):
+        """As Runner.start, for batches too: each of their translations takes its turn."""
+        callbacks = (onProgress, onFinished, onFailed, onStarted)
+        if isinstance(job, (StudyJob, SequenceJob)):
+            Batch(super().start, job, *callbacks).begin()
+        else:
+            super().start(job, *callbacks)
+
+    def devices(self):
+        """What there is to compute on: a list of Device (name, title, freeBytes)."""
+        return self.wait(DevicesJob())
 
     def explain(self, inputNode, model, target="region", **options):
         """Make a heat map; see ExplainJob for the options (regionNode, voxel, plane, method, checkMap, ...).
@@ -94,10 +135,23 @@ class Scripting(Runner):
         Returns:
             The table node.
         """
-        if modality is None:
-            quantity = referenceNode.GetVoxelValueQuantity() if referenceNode else None
-            modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
+        modality = modality or results.kindOf(referenceNode)
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
+
+    def compare(self, referenceNode, predictionNode, mask=None, modality=None, protocol="plain", report=None):
+        """Hold a synthetic volume against the true one; see CompareJob.
+
+        Args:
+            report: An .html file to write the report to, or None.
+
+        Returns:
+            Compared: table, difference, chart, slices, histogram and resampled are nodes; scores, facts, pictures and
+            warnings say what was found.
+        """
+        compared = self.wait(CompareJob(referenceNode, predictionNode, modality, mask, protocol))
+        if report is not None:
+            self.wait(ReportJob(referenceNode, predictionNode, modality, mask, protocol, str(report)))
+        return compared
 
     def exportDICOM(self, node, folder):
         """Write a synthetic volume as a DICOM series into a folder of its own within `folder`; see ExportJob.
@@ -114,6 +168,46 @@ class Scripting(Runner):
             Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
         """
         return self.wait(PhantomJob(seed, tuple(shape), lesions))
+
+    def verifyModels(self, name=None):
+        """Check a model, or all of them, completely: card, hashes, tensors, values.
+
+        Returns:
+            Verified (name, ok, sentence) of each.
+        """
+        return self.wait(VerifyJob(name))
+
+    def addModel(self, path):
+        """Check a package and copy it into the user's folder of models.
+
+        Args:
+            path: Its folder, the model.json in it, or a .zip file.
+
+        Returns:
+            Name of the model.
+        """
+        return self.wait(AddModelJob(str(path)))
+
+    def removeModel(self, name):
+        """Delete a model from the user's folder. Nobody is asked; models that came with the extension stay."""
+        self.wait(RemoveModelJob(name))
+
+    def downloadModel(self, name, catalogue=None):
+        """Download a model, check it and add it; what broke off or was cancelled before is resumed.
+
+        Args:
+            catalogue: Address of the catalogue; None takes the environment variable MRITRANSLATE_CATALOGUE.
+
+        Returns:
+            Name of the model.
+        """
+        entries = self.wait(CatalogueJob(catalogue or catalog.default_catalogue()))
+        for entry in entries:
+            if entry["name"] == name:
+                return self.wait(DownloadJob(entry))
+        offered = ", ".join(entry["name"] for entry in entries)
+        message = _('The catalogue offers no model "{name}"; it offers {offered}.')
+        raise InputError(message.format(name=name, offered=offered or _("none")))
 
     def installDependencies(self):
         """Install the Python packages that are lacking into Slicer, without asking; nothing if none is.

@@ -37,6 +37,25 @@ def allow(button, reason: str, what: str) -> None:
     button.toolTip = reason or what
 
 
+def fillCombo(combo, items) -> None:
+    """Give a combo box these (text, data) entries; not if it has them: it may be about to tell that one was picked."""
+    if [(combo.itemText(index), combo.itemData(index)) for index in range(combo.count)] == items:
+        return
+    combo.blockSignals(True)
+    combo.clear()
+    for text, data in items:
+        combo.addItem(text, data)
+    combo.blockSignals(False)
+
+
+def chooseItem(combo, data: str) -> None:
+    """Choose an entry without telling; what there is not chooses the first."""
+    combo.blockSignals(True)
+    if combo.count:
+        combo.currentIndex = max(0, combo.findData(data))
+    combo.blockSignals(False)
+
+
 def _timeLeft(seconds: float) -> str:
     if seconds < 90:
         return _("about {seconds} s left").format(seconds=max(1, round(seconds)))
@@ -44,26 +63,56 @@ def _timeLeft(seconds: float) -> str:
 
 
 class ModelSection:
-    """The list of translation models and the card of the chosen one; `onChosen(name)` when the user picks another."""
+    """The list of translation models and the card of the chosen one; `onChosen(name)` when the user picks another.
+
+    Models for the contrast that the input looks like come first, then a line, then the others; each by title.
+    """
 
     def __init__(self, ui, onChosen) -> None:
         self._ui = ui
         self._onChosen = onChosen
         self._models = {}
         self._broken = []
+        self._contrast = ""
         self._filling = False
+        self._again = qt.QTimer()
+        self._again.setSingleShot(True)
+        self._again.setInterval(CHECK_DELAY_MS)
+        self._again.connect("timeout()", self._fill)
         ui.modelCombo.connect("currentIndexChanged(int)", self._onIndexChanged)
 
     def refresh(self) -> None:
         """Look which translation models there are; those that are broken are left out and named in the card text."""
         models = catalog.list_models()
-        combo = self._ui.modelCombo
-        chosen = self.name
+        found = [model for model in models if model.broken is None and model.task == "translation"]
+        self._models = {model.name: model for model in sorted(found, key=lambda model: model.title.casefold())}
+        self._broken = [model for model in models if model.broken is not None]
+        self._fill()
+
+    def prefer(self, contrast: str) -> None:
+        """Put the models for a contrast ("T1", ...; "" for none) first; what is chosen stays chosen."""
+        if contrast != self._contrast:
+            self._contrast = contrast
+            self._fill()
+
+    def madeFor(self, contrast: str) -> list:
+        """Summaries of the models whose input is of this contrast."""
+        return [model for model in self._models.values() if model.source == contrast]
+
+    def _fill(self) -> None:
+        combo, chosen = self._ui.modelCombo, self.name
+        if combo.view().isVisible():  # nothing changes place under the pointer of somebody who is choosing
+            self._again.start()
+            return
+        first = self.madeFor(self._contrast)
+        others = [model for model in self._models.values() if model not in first]
         self._filling = True
         combo.clear()
-        self._models = {model.name: model for model in models if model.broken is None and model.task == "translation"}
-        self._broken = [model for model in models if model.broken is not None]
-        for model in self._models.values():
+        for model in first:
+            combo.addItem(model.title, model.name)
+        if first and others:
+            combo.insertSeparator(len(first))
+        for model in others:
             combo.addItem(model.title, model.name)
         self._filling = False
         self.choose(chosen)
@@ -115,11 +164,15 @@ class ModelSection:
 
 
 class DomainSection:
-    """One line on whether the input looks like what the model was made for; looked at quietly when either changes."""
+    """One line on whether the input looks like what the model was made for; looked at quietly when either changes.
 
-    def __init__(self, ui, logic) -> None:
+    It also tells the list of models what the input looks like, as soon as that is known.
+    """
+
+    def __init__(self, ui, logic, models: ModelSection) -> None:
         self._ui = ui
         self._logic = logic
+        self._models = models
         self._node = None
         self._key = self._shown = self._asked = None
         self._timer = qt.QTimer()
@@ -133,7 +186,9 @@ class DomainSection:
         image = inputNode.GetImageData() if inputNode is not None else None
         small = image is not None and image.GetActualMemorySize() * 1024 <= MOST_CHECKED_BYTES
         self._node = inputNode
-        self._key = (inputNode.GetID(), image.GetMTime(), model) if small and model else None
+        before, self._key = self._key, (inputNode.GetID(), image.GetMTime(), model) if small and model else None
+        if self._image(before) != self._image(self._key):
+            self._models.prefer("")
         if self._key == self._shown:
             return
         self._show("", PLAIN)
@@ -142,6 +197,10 @@ class DomainSection:
             self._timer.stop()
         else:
             self._timer.start()
+
+    @staticmethod
+    def _image(key):
+        return None if key is None else key[:2]
 
     def _ask(self) -> None:
         if self._key in (None, self._shown) or dependencies.missing():
@@ -155,6 +214,7 @@ class DomainSection:
             self._asked = None
             if key == self._key:
                 self._shown = key
+                self._models.prefer(domain.contrast)
                 self._tell(domain)
 
         def failed(error):
@@ -177,8 +237,20 @@ class DomainSection:
         if domain.contrast and not any(domain.contrast in reason for reason in texts):  # said already
             share = round(100 * domain.probabilities[domain.contrast])
             texts.insert(0, _("Looks like {contrast} ({share} %).").format(contrast=domain.contrast, share=share))
+        texts += self._advice(domain)
         tone = {"ok": GOOD, "warn": WARNING, "refuse": PROBLEM}[domain.outcome]
         self._show(" ".join(texts), tone)
+
+    def _advice(self, domain) -> list[str]:
+        """Which model fits, where the chosen one does not."""
+        chosen = self._models.chosen
+        if domain.outcome == "ok" or not domain.contrast or chosen is None or chosen.source == domain.contrast:
+            return []
+        fitting = self._models.madeFor(domain.contrast)
+        if not fitting:
+            return [_("No installed model is made for {contrast}.").format(contrast=domain.contrast)]
+        titles = ", ".join(f'"{model.title}"' for model in fitting)
+        return [_("Made for {contrast}: {titles}.").format(contrast=domain.contrast, titles=titles)]
 
     def _show(self, text: str, tone: str) -> None:
         self._ui.domainLabel.text = text

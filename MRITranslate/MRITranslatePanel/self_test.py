@@ -36,7 +36,8 @@ class SelfTest:
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_export", "test_problems"):
+        names = ("translate", "explain", "check", "compare", "generate", "models", "export", "problems")
+        for name in (f"test_{name}" for name in names):
             self.setUp()
             try:
                 self.delayDisplay(name)
@@ -95,6 +96,27 @@ class SelfTest:
             assert np.isfinite(curve).all()
             assert np.ptp(curve) > 0
 
+    def test_compare(self):
+        nodes = self.logic.loadPhantom(shape=SHAPE)
+        array = slicer.util.arrayFromVolume(nodes["ct"]).astype(np.float32) + 10
+        prediction = slicer.util.addVolumeFromArray(array, ijkToRAS(nodes["ct"]), "Brighter")
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes["ct"]))
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(prediction), study)
+        compared = self.logic.compare(nodes["ct"], prediction, mask=nodes["labels"])
+        assert abs(compared.scores["mae"] - 10) < 1e-3
+        assert compared.scores["dice_bone"] > 0.9
+        assert compared.facts["protocol"] == "plain"
+        assert compared.resampled is None
+        checkPlace(nodes["ct"], compared.difference)
+        display = compared.difference.GetDisplayNode()
+        assert display.GetColorNodeID() == results.DIVERGING
+        assert display.GetWindowLevelMin() == -display.GetWindowLevelMax()
+        prediction.SetSpacing(*(1.01 * spacing for spacing in prediction.GetSpacing()))
+        compared = self.logic.compare(nodes["ct"], prediction)
+        assert any("resampled" in text for text in compared.warnings)
+        checkPlace(nodes["ct"], compared.resampled)
+
     def test_generate(self):
         """Of the models for it those that are installed."""
         models = {model.name: model for model in catalog.list_models() if model.broken is None}
@@ -117,6 +139,23 @@ class SelfTest:
             words = self.logic.explainWords(xray, "chest_xray", **options)
             assert "".join(text for text, __ in words.parts) == report
             assert words.table.GetNumberOfRows() == 6
+
+    def test_models(self):
+        """Nothing of the user's models is touched, and no server is asked."""
+        (found,) = self.logic.verifyModels("t1_to_t2")
+        assert found.ok, found.sentence
+        before = catalog.list_models()
+        for call in (
+            lambda: self.logic.removeModel("t1_to_t2"),
+            lambda: self.logic.addModel(next(model.folder for model in before if model.name == "t1_to_t2")),
+            lambda: self.logic.downloadModel("t1_to_t2", "http://example.org/catalogue.json"),
+        ):
+            try:
+                call()
+            except InputError:
+                continue
+            raise AssertionError("What a model must not undergo was not refused.")
+        assert catalog.list_models() == before
 
     def test_export(self):
         """The synthetic volume as DICOM files; then the run is undone by deleting its folder."""

@@ -87,7 +87,7 @@ def viewAndSlice(volumeNode, plane: str, name: str = "") -> tuple:
                 view=_("every slice view") if not name else _('the view "{name}"').format(name=name),
             )
         )
-    index = int(np.rint(places[best][0]))
+    index = int(np.floor(places[best][0] + 0.5))  # halves always upwards: every step of a slice is another slice
     return views[best], axis, index if 0 <= index < volumeNode.GetImageData().GetDimensions()[axis] else None
 
 

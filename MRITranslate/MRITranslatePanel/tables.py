@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -38,6 +39,58 @@ def fill(node, columns):
 def scores(measures: dict[str, float | None]) -> list:
     """One measure a row."""
     return [_texts(_("Measure"), measures), _numbers(_("Value"), measures.values())]
+
+
+def comparison(result: dict) -> list:
+    """One measure of a comparison a row, with its unit and the protocol that it was taken by."""
+    measures, protocol = result["scores"], result["facts"]["protocol"]
+    return [
+        *scores(measures),
+        _texts(_("Unit"), [result["units"][name] for name in measures]),
+        _texts(_("Protocol"), [protocol] * len(measures)),
+    ]
+
+
+def sliceErrors(result: dict) -> list:
+    """One slice of the reference a row, counted from 0: its mean absolute error, and how many voxels were scored."""
+    errors = result["errors"]
+    return [
+        _numbers(_("Slice"), range(len(errors))),
+        _numbers(_("MAE ({unit})").format(unit=result["unit"]), errors),
+        _numbers(_("Voxels"), result["voxels"]),
+    ]
+
+
+def jointHistogram(result: dict) -> list:
+    """One pair of values a row (the middles of their bins) that meet in at least one voxel, and in how many."""
+    edges, counts = np.asarray(result["histogram"]["edges"]), np.asarray(result["histogram"]["counts"])
+    middles = (edges[1:] + edges[:-1]) / 2
+    reference, prediction = np.nonzero(counts)
+    unit = result["unit"]
+    return [
+        _numbers(_("Reference ({unit})").format(unit=unit), middles[reference]),
+        _numbers(_("Prediction ({unit})").format(unit=unit), middles[prediction]),
+        _numbers(_("Voxels"), counts[reference, prediction]),
+    ]
+
+
+def errorChart(title: str, name: str, table) -> tuple:
+    """A chart of the error of each slice in `table` (see `sliceErrors`), and its series, called `name`; the caller
+    joins them once they are in a scene."""
+    series = slicer.vtkMRMLPlotSeriesNode()
+    series.SetName(name)
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+    series.SetLineWidth(2)
+    series.SetColor(*CENTRE)
+    series.SetXColumnName(table.GetColumnName(0))
+    series.SetYColumnName(table.GetColumnName(1))
+    chart = slicer.vtkMRMLPlotChartNode()
+    chart.SetTitle(title)
+    chart.SetXAxisTitle(table.GetColumnName(0))
+    chart.SetYAxisTitle(table.GetColumnName(1))
+    chart.SetLegendVisibility(False)
+    return chart, series
 
 
 def levels(rows: list[dict]) -> list:

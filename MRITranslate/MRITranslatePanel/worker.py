@@ -24,8 +24,9 @@ from MRITranslateLib.service import messages
 from .exchange import Inbox, Outbox
 from .process_tree import killTree
 
-GRACE_MS = 900
-"""Time that the worker has to obey a cancel message before its processes are killed."""
+GRACE_MS = 700
+"""Time that the worker has to obey a cancel message before its processes are killed: a second in all for the person who
+pressed Cancel. The loops ask after every batch, so that only a slow batch, or the start of torch, costs the process."""
 SILENCE_MS = 10_000
 """The worker reports four times a second. Only the loading of a large library from a slow disk keeps it as quiet as
 this; after that time, and after each further such time, the user hears that he may cancel, which kills it at once."""

@@ -177,6 +177,10 @@ def evaluate(
         Path | None,
         typer.Option("--input", help="What the prediction was made from (MR): adds the best intensity map of it."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--report", help="File for the scores, with images and the error of each slice: .html or .csv."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare a synthetic volume with the true one: MAE (HU, or fraction of full scale), PSNR (dB), SSIM.
@@ -184,16 +188,17 @@ def evaluate(
     For MR each volume is divided by the 99.8th percentile of its values in the foreground, and the figures called
     ..._affine follow one global least-squares fit of the prediction to the reference.
     """
+    from ..compare import compare
+    from ..comparereport import check_report_path, write_report
     from ..evaluate import evaluate as run
 
-    scores = run(
-        read(reference),
-        read(prediction),
-        modality=modality.value,
-        mask=read_mask(mask),
-        protocol=protocol.value,
-        source=None if source is None else read(source),
-    )
+    if page is not None:
+        check_report_path(page)
+    truth, made, region = read(reference), read(prediction), read_mask(mask)
+    how = {"modality": modality.value, "mask": region, "protocol": protocol.value}
+    scores = run(truth, made, **how, source=None if source is None else read(source))
+    if page is not None:
+        write_report(compare(truth, made, **how), page, reference.name, prediction.name)
     if as_json:
         report(scores.as_json(), as_json, "")
         return

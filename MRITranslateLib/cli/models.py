@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
-from .shared import SETTINGS, Json, report
+from .shared import SETTINGS, Json, progress_bar, report
 
-app = typer.Typer(help="List, inspect, check, add, export and remove model packages.", **SETTINGS)
+app = typer.Typer(help="List, inspect, check, add, download, export and remove model packages.", **SETTINGS)
+Catalogue = Annotated[
+    str,
+    typer.Option(metavar="URL", envvar="MRITRANSLATE_CATALOGUE", help="Address of the catalogue, https://..."),
+]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or folder of a package.")]
 
 
@@ -28,7 +32,7 @@ def list_(as_json: Json = False) -> None:
         state = "broken: " if model.broken else ""
         typer.echo(f"{model.name:{width}}  {state}{about} ({'built in' if model.built_in else 'yours'})")
     if not models:
-        typer.echo(f'No model is installed; add one with "mritranslate models add FOLDER" (to {models_folder()}).')
+        typer.echo(f'No model is installed; add one with "mritranslate models add" (to {models_folder()}).')
 
 
 @app.command()
@@ -59,13 +63,53 @@ def verify(model: ModelName, as_json: Json = False) -> None:
 
 @app.command()
 def add(
-    folder: Annotated[Path, typer.Argument(help="Folder of a model package.")],
+    source: Annotated[Path, typer.Argument(help="Folder of a model package, or its .zip file.")],
     as_json: Json = False,
 ) -> None:
     """Copy a checked package into your folder of models."""
     from ..catalog import add_model
 
-    added = add_model(folder)
+    with progress_bar(not as_json) as progress:
+        added = add_model(source, progress=progress)
+    report({"model": added.name, "folder": str(added)}, as_json, f"Added {added.name}: {added}")
+
+
+@app.command()
+def catalogue(catalogue: Catalogue, as_json: Json = False) -> None:
+    """List the models that a catalogue on the Internet offers."""
+    from ..catalog import list_models
+    from ..download import read_catalogue
+
+    entries = read_catalogue(catalogue)
+    if as_json:
+        report({"entries": [vars(entry) for entry in entries]}, as_json, "")
+        return
+    installed = {model.name for model in list_models()}
+    width = max([len(entry.name) for entry in entries], default=0)
+    for entry in entries:
+        way = " to ".join(name for name in (entry.source, entry.target) if name)
+        here = ", installed" if entry.name in installed else ""
+        about = f"{way}, {entry.title}, {entry.version}, {entry.bytes / 1e6:.1f} MB, {entry.licence}{here}"
+        typer.echo(f"{entry.name:{width}}  {about}")
+    if not entries:
+        typer.echo("The catalogue is empty.")
+
+
+@app.command()
+def download(
+    name: Annotated[
+        str, typer.Argument(help='Name of a model of the catalogue (see "mritranslate models catalogue").')
+    ],
+    catalogue: Catalogue,
+    as_json: Json = False,
+) -> None:
+    """Download a model, check it and add it; what broke off or was interrupted is resumed."""
+    from ..catalog import check_free_name
+    from ..download import choose, download_model, read_catalogue
+
+    check_free_name(name)
+    with progress_bar(not as_json) as progress:
+        added = download_model(choose(read_catalogue(catalogue), name), progress)
     report({"model": added.name, "folder": str(added)}, as_json, f"Added {added.name}: {added}")
 
 

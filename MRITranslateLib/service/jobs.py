@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import Cancelled, InputError, OutOfMemory
+from . import modeljobs
 from .messages import ProtocolError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from ..compare import Comparison
     from ..explain import Beside
     from ..faithfulness import Faithfulness
     from ..generate import Generated
@@ -52,9 +54,12 @@ class Jobs:
             "radiograph": self._radiograph,
             "words": self._words,
             "evaluate": self._evaluate,
+            "compare": self._compare,
+            "report": self._report,
             "phantom": self._phantom,
             "export_dicom": self._export_dicom,
             "devices": self._devices,
+            **modeljobs.METHODS,
         }
 
     def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
@@ -241,8 +246,47 @@ class Jobs:
             mask=self._receive(params.get("mask")),
             protocol=params.get("protocol", "plain"),
             source=self._receive(params.get("input")),
+            cancel=cancel,
         )
         return scores.as_json()
+
+    def _compare(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from .comparing import answer
+
+        made = self._compared(params, progress, cancel)
+        progress(0.9, "Drawing", 0, 1)
+        volumes = {"difference": self._send(made.difference), "resampled": self._send(made.resampled)}
+        return volumes | answer(made)
+
+    def _report(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from ..comparereport import check_report_path, write_report
+
+        check_report_path(params["path"])
+        made = self._compared(params, progress, cancel)
+        progress(0.9, "Writing the report", 0, 1)
+        if cancel():
+            raise Cancelled
+        written = write_report(made, params["path"], params["names"]["reference"], params["names"]["prediction"])
+        return {"path": str(written), "warnings": list(made.warnings)}
+
+    def _compared(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> Comparison:
+        from ..compare import compare
+        from .comparing import joined
+
+        shift = params.get("shift")
+        made = compare(
+            self._receive(params["reference"]),
+            self._receive(params["prediction"]),
+            modality=params.get("modality", "MR"),
+            mask=self._receive(params.get("mask")),
+            protocol=params.get("protocol", "plain"),
+            shift=None if shift is None else joined([self._receive(part) for part in shift["parts"]]),
+            progress=progress,
+            cancel=cancel,
+        )
+        if shift is not None and shift["error_mm"] > 0.0:
+            made.warnings.append(f"The curved transform was followed to within {shift['error_mm']:.2g} mm.")
+        return made
 
     def _phantom(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         from ..phantom import phantom

@@ -61,6 +61,18 @@ LEVELS = Record(
     {"quantiles": ListOf(Number()), "thresholds": OrNull(ListOf(Number())), "min_ml": Number()},
     ("quantiles", "thresholds", "min_ml"),
 )
+#: What `compare` and `report` take. "shift" says where the prediction's space is not the reference's: displacements
+#: (mm, LPS) along x, y and z on one lattice around it, and by how much interpolation between its points errs.
+_SHIFT = Record({"parts": ListOf(VOLUME, 3), "error_mm": Number()})
+_COMPARED = {
+    "reference": VOLUME,
+    "prediction": VOLUME,
+    "modality": Choice(("MR", "CT")),
+    "mask": OrNull(VOLUME),
+    "protocol": Text(maximum=40),
+    "shift": OrNull(_SHIFT),
+}
+_COMPARED_OPTIONAL = ("modality", "mask", "protocol", "shift")
 #: Anatomy to hold a heat map against: a label image on the input's grid, and names by label ("1", "2", ...).
 SEGMENTS = Record({"labels": VOLUME, "names": TableOf(Text(maximum=200))})
 
@@ -84,6 +96,15 @@ _LEVEL_ROW = Record(
         "ml": Number(),
         "mean_heat": OrNull(Number()),
         "mean_intensity": OrNull(Number()),
+    }
+)
+
+#: A model of a catalogue, as MRITranslateLib.download.Entry has it.
+ENTRY = Record(
+    {
+        **dict.fromkeys(("name", "title", "source", "target", "version", "url", "licence"), Text()),
+        "bytes": Whole(1),
+        "sha256": Text("[0-9a-f]{64}"),
     }
 )
 
@@ -171,6 +192,15 @@ PARAMS: dict[str, Record] = {
         },
         ("modality", "mask", "protocol", "input"),
     ),
+    "compare": Record(_COMPARED, _COMPARED_OPTIONAL),
+    "report": Record(
+        {
+            **_COMPARED,
+            "path": Text(maximum=4096),  # the .html or .csv file to write
+            "names": Record({"reference": Text(), "prediction": Text()}),  # for people
+        },
+        _COMPARED_OPTIONAL,
+    ),
     "phantom": Record(
         {"seed": _SEED, "shape": ListOf(Whole(1, 1024), 3), "lesions": Whole(0, 100)},
         ("seed", "shape", "lesions"),
@@ -195,6 +225,11 @@ PARAMS: dict[str, Record] = {
         }
     ),
     "devices": Record(),
+    "verify": Record({"model": OrNull(MODEL)}, ("model",)),  # null: all
+    "add_model": Record({"source": MODEL}),  # folder of a package, its model.json, or a .zip file
+    "remove_model": Record({"name": Text(maximum=255)}),
+    "catalogue": Record({"address": MODEL}),
+    "download": Record({"entry": ENTRY}),
     "cancel": Record({"id": IDENTIFIER}),
     "shutdown": Record(),
 }
@@ -251,6 +286,25 @@ RESULTS: dict[str, Record] = {
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.
     "evaluate": Record({"scores": TableOf(OrNull(Number())), "facts": FACTS}),
+    "compare": Record(
+        {
+            "scores": TableOf(OrNull(Number())),
+            "units": TableOf(Text()),  # of the scores; "" for none
+            "titles": TableOf(Text()),  # of the scores, for people
+            "unit": Text(),  # of MAE, difference, errors and histogram
+            "difference": VOLUME,
+            "reach": Number(above=0.0),  # half the width of a window for the difference
+            "resampled": OrNull(VOLUME),  # the prediction, where it lay on another grid
+            "errors": ListOf(OrNull(Number())),  # of each slice
+            "voxels": ListOf(Whole(0)),
+            # counts[reference][prediction]; edges of the bins of both axes
+            "histogram": Record({"edges": _NUMBERS, "counts": ListOf(ListOf(Whole(0)))}),
+            "pictures": Record(dict.fromkeys(("histogram", "errors"), Text(maximum=MAX_LINE))),  # PNG, base64
+            "warnings": _TEXTS,
+            "facts": FACTS,
+        }
+    ),
+    "report": Record({"path": Text(), "warnings": _TEXTS}),
     "phantom": Record(
         {
             **dict.fromkeys(("t1", "t2", "flair", "pd", "ct", "labels", "lesions"), VOLUME),
@@ -264,6 +318,11 @@ RESULTS: dict[str, Record] = {
     "devices": Record(
         {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},
     ),
+    "verify": Record({"models": ListOf(Record({"name": Text(), "ok": Truth(), "sentence": Text(maximum=MAX_LINE)}))}),
+    "add_model": Record({"name": Text()}),
+    "remove_model": Record({"name": Text()}),
+    "catalogue": Record({"entries": ListOf(ENTRY)}),
+    "download": Record({"name": Text()}),
     "cancel": Record({"cancelled": Truth()}),  # false: no such request was running or waiting
     "shutdown": Record(),
 }

@@ -1,4 +1,4 @@
-"""No process and no file of a patient stays behind when the application ends in the middle of a job, however it ends."""
+"""No process and no file of a patient stays behind when the application ends in the middle of a job."""
 
 import os
 import signal

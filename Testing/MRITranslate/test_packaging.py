@@ -125,9 +125,19 @@ def test_panel_has_a_tool_tip_for_every_widget_and_a_parameter_for_every_choice(
     source = (ROOT / "MRITranslate/MRITranslatePanel/parameters.py").read_text()
     parameters = source.partition("class MRITranslateParameterNode:")[2].partition("\nclass ")[0]
     declared = set(re.findall(r"^    (\w+): [\w\[]+", parameters, re.MULTILINE))
-    # The models and their classes are not known beforehand, so the panel binds those itself; and the report, since the
-    # connector of a text box moves the cursor to the beginning at every letter.
-    models = {"model", "classifier", "className", "generator", "xrayModel", "xrayClassifier", "xrayClass"}
+    # The models, their classes, the devices and segments are not known beforehand, so the panel binds those itself; and
+    # the report, since the connector of a text box moves the cursor to the beginning at every letter.
+    models = {
+        "model",
+        "device",
+        "segment",
+        "classifier",
+        "className",
+        "generator",
+        "xrayModel",
+        "xrayClassifier",
+        "xrayClass",
+    }
     assert bound == declared - models - {"report"}
 
 

@@ -130,6 +130,9 @@ def test_shows_the_slice_of_the_whole_translation_where_it_lies(panel, section):
     assert len(node.GetAttribute("MRITranslate.WeightsSHA256")) == 64
     assert "not for diagnosis" in node.GetAttribute("MRITranslate.Notice")
     assert panel.ui.previewLabel.text == ""
+    corner = sys.modules["MRITranslatePanel.corner"]
+    assert corner.showsOwnVolume(composite())  # "SYNTHETIC - not for diagnosis"
+    assert not corner.showsOwnVolume(composite("Green"))
     np.testing.assert_allclose(node.GetOrigin(), (-40, -48, -32 + 8 * 4))
     scroll(scan, 5)
     assert wait_for_slice(section, 5) is node

@@ -166,7 +166,7 @@ def test_region_on_another_grid_and_under_another_transform(logic, kind):
     index = np.indices((40, 40, 40)) - 20
     region = region_of(scan, kind, fine, (index**2).sum(0) < 10**2)  # a ball of 8 mm
     before = nodes_of_scene()
-    mask = sys.modules["MRITranslatePanel.scene"].maskArray(region, scan)
+    mask = sys.modules["MRITranslatePanel.regions"].maskArray(region, scan)
     assert nodes_of_scene() == before
     voxels = np.stack(np.nonzero(mask))[::-1]
     distances = np.linalg.norm((world @ np.vstack([voxels, np.ones(voxels.shape[1])]))[:3] - centre[:3, None], axis=0)
@@ -200,7 +200,7 @@ def test_region_under_a_curved_transform(logic):
     corner_mm = np.diag([2.0, 2.0, 2.0, 1.0])
     corner_mm[:3, 3] = (-60, -70, -50)
     labels = slicer.util.addVolumeFromArray(inside, corner_mm, "Box", "vtkMRMLLabelMapVolumeNode")
-    mask = sys.modules["MRITranslatePanel.scene"].maskArray(labels, scan)
+    mask = sys.modules["MRITranslatePanel.regions"].maskArray(labels, scan)
     expected = np.zeros_like(mask)
     for k, j, i in np.ndindex(mask.shape):
         world = curved.TransformPoint((matrix_of(scan) @ [i, j, k, 1])[:3])

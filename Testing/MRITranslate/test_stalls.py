@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from Testing.benchmarks.stalls import Stalls
 from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
 from .conftest import TINY_T2, choose_model, choose_target, click_and_wait, wait
-from .stalls import Stalls
 
 MOST_MS = 100.0
 TRIES = 3

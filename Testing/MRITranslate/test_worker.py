@@ -162,6 +162,18 @@ def test_a_process_that_does_not_obey_is_killed(worker):
     assert_usable(worker)
 
 
+def test_cancel_takes_a_second_even_if_the_process_does_not_obey(worker, module):
+    """The limit here is for a machine that is busy with other things."""
+    answer = ask_slowly(worker)
+    os.kill(worker.processId, signal.SIGSTOP)
+    start = time.monotonic()
+    worker.cancel()
+    wait(lambda: answer.ended)
+    assert time.monotonic() - start < 2.5
+    assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
+    assert module.GRACE_MS <= 800
+
+
 def test_crash_is_one_readable_error(worker, module):
     answer = ask_slowly(worker)
     folder = Path(worker.folder())

@@ -184,7 +184,7 @@ def test_a_broken_package_is_not_added(pristine: Path, user_folder: Path, tmp_pa
     (bad / "weights.safetensors").write_bytes(content)
     with pytest.raises(PackageError, match="SHA-256"):
         catalog.add_model(bad)
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="There is no"):
         catalog.add_model(tmp_path / "missing")
     assert not user_folder.exists() or list(user_folder.iterdir()) == []
 
@@ -231,6 +231,7 @@ def test_the_card_as_text(pristine: Path) -> None:
     for piece in (
         "Tiny T1 to T2 (tiny 1.0.0)",
         "T1-weighted MRI to T2-weighted MRI",
+        "Computes axial slices",
         "Research tool. Not for diagnosis.",
         "2 for training, 1 for validation",
         "Apache-2.0",

@@ -74,6 +74,17 @@ def test_what_slicer_imports_needs_no_more_than_numpy(name: str) -> None:
         ("translate", {"image": VOLUME, "model": "m", "ensemble": ["a", "b"], "cycle": None}),
         ("check", {"image": VOLUME, "model": "m"}),
         ("evaluate", {"reference": VOLUME, "prediction": VOLUME, "modality": "CT", "protocol": "synthrad2025"}),
+        ("compare", {"reference": VOLUME, "prediction": VOLUME, "modality": "MR", "mask": None}),
+        (
+            "report",
+            {
+                "reference": VOLUME,
+                "prediction": VOLUME,
+                "shift": {"parts": [VOLUME, VOLUME, VOLUME], "error_mm": 0.0},
+                "path": "report.html",
+                "names": {"reference": "a", "prediction": "b"},
+            },
+        ),
         ("phantom", {"seed": 1, "shape": [8, 9, 10], "lesions": 2}),
         ("devices", {}),
         ("cancel", {"id": "r1"}),

@@ -1,15 +1,16 @@
-"""`python -m Testing.benchmarks translate|explain|pointing|transplants|train`: figures that a command printed."""
+"""`python -m Testing.benchmarks translate|explain|panel|pointing|transplants|train`: figures that a command printed."""
 
 import argparse
 import sys
 
 from MRITranslateLib.errors import InputError
 
-from . import explain, pointing, train, translate, transplants
+from . import explain, panel, pointing, train, translate, transplants
 
 _BENCHMARKS = {
     "translate": translate,
     "explain": explain,
+    "panel": panel,
     "pointing": pointing,
     "transplants": transplants,
     "train": train,

@@ -89,6 +89,18 @@ def test_evaluate(run: Run, files: Files) -> None:
     assert "4095 HU" in ended.out
 
 
+def test_evaluate_with_a_report(run: Run, files: Files, results: Path) -> None:
+    page = results / "report.html"
+    ended = run("evaluate", files.ct, files.ct, "--modality", "CT", "--report", page, "--json")
+    assert ended.code == 0, ended.err
+    text = page.read_text("utf-8")
+    assert files.ct.name in text
+    assert "Dice coefficient of bone" in text
+    page.unlink()
+    bad = ("--report", results / "report.pdf")
+    refused(run("evaluate", files.ct, files.ct, "--modality", "CT", *bad), results, "must end with .html")
+
+
 def test_phantom(run: Run, results: Path) -> None:
     folder = results / "head"
     ended = run("phantom", "-o", folder, "--seed", 3, "--shape", 12, 24, 20, "--lesions", 1, "--json")
