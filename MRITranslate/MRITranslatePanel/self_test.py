@@ -163,7 +163,7 @@ class SelfTest:
 
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
         count = slicer.mrmlScene.GetNumberOfNodes()
-        synthetic = self.logic.translate(scan, "t1_to_t2", uncertainty=True)
+        synthetic = self.logic.translate(scan, "t1_to_t2")
         with tempfile.TemporaryDirectory(prefix="MRITranslate-") as folder:
             files = self.logic.exportDICOM(synthetic, folder)
             assert len(files) == SHAPE[0]

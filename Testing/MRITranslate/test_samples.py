@@ -36,8 +36,8 @@ def load(name):
     import slicer
     from SampleData import SampleDataLogic
 
-    logic = SampleDataLogic()
-    nodes = logic.downloadFromSource(logic.sourceForSampleName(name))
+    source = SampleDataLogic().sourceForSampleName(name)
+    nodes = source.customDownloader(source)  # as the button of the Sample Data module does
     slicer.app.processEvents()
     return nodes
 

@@ -144,6 +144,15 @@ def test_evaluation_and_check_of_a_large_volume(panel):
     wait_for(panel, "check 256 x 256 x 176", jobs.CheckJob(large, TINY_T2))
 
 
+def test_export_of_a_large_volume(panel, tmp_path):
+    large = volume(LARGE)
+    for name, value in (("Kind", "synthetic image"), ("Target", "T2"), ("SourceNodeID", large.GetID())):
+        large.SetAttribute(f"MRITranslate.{name}", value)
+    job = sys.modules["MRITranslatePanel.dicomexport"].ExportJob(large, str(tmp_path))
+    wait_for(panel, "export 256 x 256 x 176", job)
+    assert len(list(tmp_path.rglob("*.dcm"))) == LARGE[0]
+
+
 def test_generation(generator, panel):
     panel.enter()
     panel.ui.generatorCombo.currentIndex = panel.ui.generatorCombo.findData(generator)
