@@ -19,20 +19,29 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+if sys.version_info < (3, 11):  # noqa: UP036 - what follows could not be imported, for reasons that tell nobody anything
+    raise ImportError("MRITranslate needs Python 3.11 or newer; install Slicer 5.10 or newer.")
+
 try:
     import MRITranslateLib  # noqa: F401 - only to see whether it is on the path
 except ModuleNotFoundError:  # developer mode: the library lies beside the module's folder, which alone is on the path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from MRITranslatePanel import results
+from MRITranslatePanel.corner import CornerSection, cornerNotice
+from MRITranslatePanel.dicomexport import ExportSection
 from MRITranslatePanel.explaining import ExplainSection
 from MRITranslatePanel.folding import Folding
 from MRITranslatePanel.generating import GenerateSection
+from MRITranslatePanel.installing import InstallSection
 from MRITranslatePanel.jobs import PHANTOM_LESIONS, PhantomJob
 from MRITranslatePanel.parameters import MRITranslateParameterNode, Target
+from MRITranslatePanel.preview import PreviewSection
+from MRITranslatePanel.samples import registerSampleData
 from MRITranslatePanel.scripting import Scripting
 from MRITranslatePanel.sections import StatusSection, allow
 from MRITranslatePanel.self_test import SelfTest
+from MRITranslatePanel.tidying import tidier
 from MRITranslatePanel.translating import TranslateSection
 from MRITranslatePanel.worker import WorkerError, sharedWorker
 
@@ -40,6 +49,8 @@ from MRITranslateLib.errors import Cancelled, InputError
 
 PARTS = ("Explain", "Generate")
 """The sections under Translate, in their order: a file in Resources/UI each."""
+SERVICES = (cornerNotice(), tidier())
+"""What watches views and scene as long as the module is loaded, whether the panel was opened or not."""
 
 
 class MRITranslate(ScriptedLoadableModule):
@@ -57,30 +68,8 @@ class MRITranslate(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Built on 3D Slicer, PyTorch, MONAI, SimpleITK and pytorch-grad-cam.")
         slicer.app.connect("startupCompleted()", registerSampleData)
-
-
-def registerSampleData():
-    """Offer the digital head in the Sample Data module. It is computed on this computer, not downloaded."""
-    import SampleData
-
-    icon = os.path.join(os.path.dirname(os.path.abspath(__file__)), "Resources", "Icons", "MRITranslate.png")
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="MRITranslate",
-        sampleName="MRITranslatePhantom",
-        sampleDescription=_("Phantom patient"),
-        uris="mritranslate:phantom",
-        fileNames="MRITranslatePhantom",
-        nodeNames="MRITranslatePhantom",
-        thumbnailFileName=icon,
-        customDownloader=loadSampleData,
-    )
-
-
-def loadSampleData(source):
-    """What the Sample Data module calls when the digital head is chosen."""
-    with slicer.util.tryWithErrorDisplay(_("The phantom patient could not be made."), waitCursor=True):
-        nodes = MRITranslateLogic().loadPhantom(lesions=PHANTOM_LESIONS)
-        results.showLayers(nodes["t1"], None, 0.0)
+        for service in SERVICES:
+            slicer.app.connect("startupCompleted()", service.start)
 
 
 class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -98,6 +87,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel, *parts = (slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in ("MRITranslate", *PARTS))
         for place, part in enumerate(parts, start=2):  # under Translate
             panel.layout().insertWidget(place, part)
+        status = slicer.util.findChild(panel, "statusSection")
+        status.setParent(None)  # put in again it comes last for the Tab key too
+        panel.layout().insertWidget(2 + len(parts), status)
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
         for part in (panel, *parts):
@@ -105,11 +97,19 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRITranslateLogic()
         self._translate = TranslateSection(self.ui, self.logic, self._start)
         self._explain = ExplainSection(self.ui, self._onClassChosen)
-        self._sections = (self._translate, GenerateSection(self.ui, self._start, self._onExplained))
+        self._sections = (
+            self._translate,
+            GenerateSection(self.ui, self._start, self._onExplained),
+            PreviewSection(self.ui, self.logic),
+            ExportSection(self.ui, self._start),
+            CornerSection(self.ui),
+        )
         self._status = StatusSection(self.ui)
+        self._installation = InstallSection(self._status, self._updateButtons)
         Folding(self.ui)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.explainButton.connect("clicked(bool)", self.onExplain)
         self.ui.explainSliceButton.connect("clicked(bool)", self.onExplainSlice)
         self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
@@ -118,8 +118,11 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.enter()
 
     def cleanup(self):
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
+        self._installation.stop()
+        for service in SERVICES:
+            service.stop()
         sharedWorker().stop()
 
     def enter(self):
@@ -133,6 +136,8 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self):
         """Reload the files behind the panel too, for developers."""
+        self._installation.stop()
+        sharedWorker().stop()  # the new files start their own; Slicer 5.8 runs `cleanup` with those already
         for name in [name for name in sys.modules if name.partition(".")[0] == "MRITranslatePanel"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -142,6 +147,12 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        # The choices came before the nodes that they name: what the widgets show of them is made up for now.
+        if self.parent.isEntered:
+            self.setParameterNode(None)
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
@@ -192,7 +203,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._explain.update()
         for section in self._sections:
             section.update()
-        self.ui.cancelButton.enabled = running
+        self.ui.cancelButton.enabled = running or self._installation.running
         self._status.showWaiting(len(self.logic.waiting))
 
     def onExplain(self):
@@ -211,6 +222,7 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCancel(self):
         self._status.cancelling()
+        self._installation.cancel()
         self.logic.cancel()
 
     def onCancelAll(self):
@@ -222,6 +234,9 @@ class MRITranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.tryWithErrorDisplay(_("The run could not be started."), waitCursor=True):
                 try:
                     job = makeJob()
+                    job.check()  # nobody shall install gigabytes for what cannot be run
+                    if self._installation.needed(lambda: self._start(lambda: job, title, whenDone)):
+                        return
 
                     def onStarted():
                         self._status.begin(title)
@@ -274,20 +289,24 @@ class MRITranslateLogic(Scripting, ScriptedLoadableModuleLogic):
         nodes, left = logic.translateStudy(t1Node, "t1_to_ct")
         nodes, left = logic.translateSequence(dynamicNode, "t1_to_ct")
         heatMapNode, levelsNode = logic.explain(t1Node, "t1_to_ct", regionNode=segmentationNode, segment="Tumour")
+        files = logic.exportDICOM(ctNode, "/path/of/a/folder")
         samplesNode = logic.generate("brain_mri", count=16, seed=1)
         xrayNode = logic.radiograph("Right pleural effusion. Heart size normal.", "chest_xray", seed=1)
         heatMapNode, levelsNode = logic.explain(xrayNode, "chest_xray", target="match")
         print(logic.explainWords(xrayNode, "chest_xray").parts)
 
     `translate`, `translateStudy`, `translateSequence`, `devices`, `explain`, `generate`, `radiograph`, `explainWords`,
-    `check`, `evaluate`, `loadPhantom` and `wait` (any job) wait for the result while the application stays responsive,
-    and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not wait; jobs that
-    are started while another one is under way wait in a line. `cancel` stops the one under way, `cancelAll` all.
+    `check`, `evaluate`, `exportDICOM`, `loadPhantom` and `wait` (any job) wait for the result while the application
+    stays responsive, and raise InputError (something to mend), OutOfMemory, Cancelled or WorkerError. `start` does not
+    wait; jobs that are started while another one is under way wait in a line. `cancel` stops the one under way,
+    `cancelAll` all. `installDependencies` installs, without asking, what the worker needs and Slicer does not have.
     """
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         Scripting.__init__(self)
+        for service in SERVICES:  # for a module that was loaded after the application's start
+            service.start()
 
     def getParameterNode(self):
         return MRITranslateParameterNode(super().getParameterNode())

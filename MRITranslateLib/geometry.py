@@ -49,6 +49,7 @@ class ModelGrid:
     Attributes:
         shape: (slices, rows, columns) of the model's grid, padding included.
         spacing_mm: (slice, row, column) spacing on it.
+        stack_axis: The image's axis (0 to 2, SimpleITK's order) along which the model stacks its slices.
 
     Raises:
         InputError: The spacing makes the grid absurdly large.
@@ -63,6 +64,7 @@ class ModelGrid:
         # Axial slices are shown as LPS stores them (rows to posterior, columns to the left). In the two other planes
         # rows run from head to foot, so that a network always sees a head the right way up.
         wanted = (1.0, 1.0, 1.0 if stack == 2 else -1.0)
+        self.stack_axis = order[0]
         self._geometry = (image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         self._transpose = [2 - axis for axis in order]  # array axes are SimpleITK's, backwards
         self._flip = tuple(n for n in range(3) if direction[lps[n], order[n]] * wanted[lps[n]] < 0)
@@ -121,11 +123,43 @@ class ModelGrid:
         array = np.ascontiguousarray(array[inside], dtype=np.float32)
         scale = [1 / scale for scale in self._scale]
         array = resample(array, 0, self._size[0], scale[0], interpolator)
-        array = _resample_slices(array, self._size[1:], scale[1:], interpolator)
+        return self._image(_resample_slices(array, self._size[1:], scale[1:], interpolator), self._geometry[1])
+
+    def slice_number(self, index: int) -> int:
+        """Which slice of the model's grid is voxel plane `index` along `stack_axis`; for a model of slices only.
+
+        Raises:
+            InputError: The image has no such plane.
+        """
+        if not 0 <= index < self._size[0]:
+            raise InputError(f"The image has no slice number {index}; choose one from 0 to {self._size[0] - 1}.")
+        return self._size[0] - 1 - index if 0 in self._flip else index
+
+    def inverse_slice(self, array: np.ndarray, index: int, interpolator: str = "cubic") -> sitk.Image:
+        """What `inverse` does, for one slice of a model of slices.
+
+        Args:
+            array: (rows, columns) of the model's grid.
+            index: The plane's place along `stack_axis`.
+
+        Returns:
+            float32 image, one voxel thick along `stack_axis`, in its place.
+        """
+        if array.shape != self.shape[1:]:
+            raise ValueError(f"a slice of shape {array.shape} does not lie on a grid of shape {self.shape}")
+        inside = tuple(slice(before, before + n) for (before, _), n in zip(self._pad[1:], self._inner[1:], strict=True))
+        part = np.ascontiguousarray(array[inside], dtype=np.float32)[None]
+        part = _resample_slices(part, self._size[1:], [1 / scale for scale in self._scale[1:]], interpolator)
+        spacing, origin, direction = (np.asarray(values) for values in self._geometry)
+        step = direction.reshape(3, 3)[:, self.stack_axis] * spacing[self.stack_axis]
+        return self._image(part, tuple(map(float, origin + index * step)))
+
+    def _image(self, array: np.ndarray, origin: tuple[float, ...]) -> sitk.Image:
+        """Slices, rows, columns in the model's order and the image's spacing as the image has them."""
         array = np.transpose(np.flip(array, self._flip), np.argsort(self._transpose))
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))
         image.SetSpacing(self._geometry[0])
-        image.SetOrigin(self._geometry[1])
+        image.SetOrigin(origin)
         image.SetDirection(self._geometry[2])
         return image
 

@@ -139,7 +139,7 @@ class Slices:
     def __init__(self, array: np.ndarray, context: int) -> None:
         self.batch = partial(with_neighbours, array, context)
         self.places: Sequence[Place] = range(len(array))
-        self.empty = array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
+        self.empty = without_signal(array)
         self._output = np.full(array.shape, NO_SIGNAL, dtype=np.float32)
 
     def __len__(self) -> int:
@@ -154,6 +154,12 @@ class Slices:
     def result(self) -> np.ndarray:
         self._output[self.empty] = NO_SIGNAL
         return self._output
+
+
+def without_signal(array: np.ndarray) -> np.ndarray:
+    """Which of these slices (slices, rows, columns), in network units, are empty: bool (slices,)."""
+    empty: np.ndarray = array.max(axis=(1, 2)) <= NO_SIGNAL + 1e-3
+    return empty
 
 
 def forward(network: torch.nn.Module, batch: np.ndarray, device: str) -> np.ndarray:

@@ -81,6 +81,11 @@ class Preparation:
             return image
         return like(self.target.invert(sitk.GetArrayViewFromImage(image)), image)
 
+    def restore_slice(self, array: np.ndarray, index: int) -> sitk.Image:
+        """What `restore` does, for one slice (rows, columns) of a model of slices; see `ModelGrid.inverse_slice`."""
+        image = self.grid.inverse_slice(array, index)
+        return like(self.target.invert(sitk.GetArrayViewFromImage(image)), image)
+
     def bring(self, image: sitk.Image, interpolator: str = "cubic", background: float = 0.0) -> np.ndarray:
         """Bring another image on the input's grid (a mask, a reference) to the model's grid, intensities untouched."""
         if not same_grid(image, self._image):

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from MRITranslateLib.errors import Cancelled
 
 from . import dependencies, results
+from .exchange import Inbox, Outbox
 from .sections import chooseItem, fillCombo
 from .themes import PLAIN, WARNING, setTone
 from .worker import sharedWorker
@@ -47,10 +48,10 @@ class DevicesJob:
     def check(self) -> None:
         """There is nothing that could be wrong."""
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         return {}
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> list:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> list:
         return [Device(found["name"], found["title"], found["free_bytes"]) for found in result["devices"]]
 
 
@@ -138,7 +139,7 @@ class DeviceSection:
             if self._parameters is not None:
                 self._say(_("The devices will be known after the first run."))
             return
-        if self._logic.running or sharedWorker().quietBusy:
+        if self._logic.running or sharedWorker().busyQuietly:
             self._timer.start(AGAIN_MS)
             return
         try:

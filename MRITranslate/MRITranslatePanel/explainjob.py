@@ -10,9 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.service import volumes
 
 from . import results, scene, tables
+from .exchange import Inbox, Outbox
 from .jobs import checkOutput, readOn, write, writeMask, writeNode
 
 REGION, VOXEL, REALISM, ERROR, CLASS, MATCH = "region", "voxel", "realism", "error", "class", "match"
@@ -134,7 +134,7 @@ class ExplainJob:
         checkOutput(self.heatMapNode, _VOLUME, self._inputs())
         checkOutput(self.levelsNode, _LABELS, self._inputs())
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         levels = {"min_ml": float(self.speckMl)}
         if self.quantiles is not None:
             levels["quantiles"] = [float(value) for value in self.quantiles]
@@ -158,7 +158,7 @@ class ExplainJob:
             }
         return params
 
-    def _target(self, folder: str) -> dict:
+    def _target(self, folder: Outbox) -> dict:
         if self.target == REGION and self.plane is not None:
             mask = None if self.regionNode is None else self._region(folder)
             axis, index = self.plane
@@ -197,7 +197,7 @@ class ExplainJob:
         self.pointNode.GetNthControlPointPositionWorld(0, point)
         return scene.voxelAt(point, self.inputNode)
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> Explained:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> Explained:
         nodes = _Nodes(self, result["provenance"], additions)
         heatMap = nodes.volume(results.HEAT_MAP, _("heat map"), readOn(folder, result["heatmap"], self.inputNode))
         levels = nodes.volume(results.HEAT_LEVELS, _("heat levels"), readOn(folder, result["levels"], self.inputNode))
@@ -229,12 +229,12 @@ class ExplainJob:
             evidence=evidence,
         )
 
-    def _beside(self, nodes: _Nodes, result: dict, folder: str):
+    def _beside(self, nodes: _Nodes, result: dict, folder: Inbox):
         """The heat map of what was judged beside the input; that image too where it is not in the scene yet."""
         if self.referenceNode is None:
-            nodes.free(results.COMPARED, result["title"], volumes.read_array(folder, result["image"]), result["image"])
+            nodes.free(results.COMPARED, result["title"], folder.array(result["image"]), result["image"])
         title = _("heat map of {title}").format(title=result["title"])
-        array = volumes.read_array(folder, result["heatmap"])
+        array = folder.array(result["heatmap"])
         node = nodes.free(results.HEAT_MAP, title, array, result["heatmap"])
         results.showAsHeatMap(node)
         return node
@@ -323,8 +323,8 @@ class _Nodes:
         if self._job.plane is None:
             return None
         node = slicer.mrmlScene.GetFirstNodeByName(name)
-        source = node.GetAttribute(results.PREFIX + "SourceNodeID") if node is not None else None
-        return node if source == self._job.inputNode.GetID() and node.GetAttribute(results.KIND) == kind else None
+        same = results.sourceOf(node) is self._job.inputNode
+        return node if same and node.GetAttribute(results.KIND) == kind else None
 
     def _add(self, node, name: str, kind: str, unique: bool = True):
         node = self._additions.add(node, name, unique)

@@ -16,9 +16,9 @@ from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import modality
-from MRITranslateLib.service import volumes
 
 from . import results, scene, tables
+from .exchange import Inbox, Outbox
 from .jobs import writeNode
 
 GREY = (0.0, 255.0)
@@ -71,10 +71,10 @@ class GenerateJob:
             raise InputError(_("No model that makes pictures from noise is installed; add one."))
         _checkCount(self.count)
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         return dataclasses.asdict(self)
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions):
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         kind = modality(result["modality"])
         name = _("{model}, seed {seed} [synthetic {modality}, from noise]").format(
             model=result["provenance"]["model"], seed=self.seed, modality=kind.name
@@ -114,12 +114,12 @@ class RadiographJob:
         _checkCount(self.count)
         _checkReport(self.report)
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         params = dataclasses.asdict(self)
         params["text_encoder"] = params.pop("textEncoder")
         return params
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions):
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         name = _("X-ray from a report, seed {seed} [synthetic X-ray]").format(seed=self.seed)
         text = slicer.vtkMRMLTextNode()
         text.SetText(self.report)
@@ -132,10 +132,10 @@ class RadiographJob:
         return node
 
 
-def _addPictures(name: str, result: dict, folder: str, additions: results.Additions, text, parameters: dict):
+def _addPictures(name: str, result: dict, folder: Inbox, additions: results.Additions, text, parameters: dict):
     """The volume of a result, the table of what the discriminator says to its slices, and their folder."""
     kind = modality(result["modality"])
-    array = volumes.read_array(folder, result["image"])
+    array = folder.array(result["image"])
     node = additions.add(results.newVolumeOfGeometry(array, result["image"]), name)
     results.setQuantity(node, kind)
     if kind.kind == "XR":
@@ -223,7 +223,7 @@ class WordsJob:
                 )
         _checkReport(self._report())
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         params = {
             "model": self.model,
             "report": self._report(),
@@ -240,7 +240,7 @@ class WordsJob:
     def _seed(self) -> int:
         return next(seed for seed in (self.seed, results.seedOf(self.inputNode), 1) if seed is not None)
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> Words:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> Words:
         of = self.inputNode.GetName() if self.inputNode is not None else _("Report")
         about = self.model if self.classifier is None else self.classifier
         what = _("match") if self.classifier is None else self.className

@@ -80,7 +80,7 @@ class Runner:
         Raises:
             InputError: The job cannot be started; then no callback comes.
         """
-        dependencies.ensure()
+        dependencies.check()
         job.check()
         run = None
 

@@ -1,8 +1,8 @@
 """What can be asked of the worker, as data: which nodes go in, what the request says, which nodes come out.
 
 Every job has `REQUEST` (the method of the worker), `nodes()` (watched during the run), `check()` (raises InputError),
-`params(folder)` (writes the arrays, returns the request's parameters) and `deliver(result, folder, additions)` (makes
-the nodes of the result).
+`params(folder)` (puts the arrays into an Outbox, returns the request's parameters) and `deliver(result, folder,
+additions)` (makes the nodes of the result from the arrays of an Inbox).
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import modality
-from MRITranslateLib.service import volumes
 
 from . import regions, results, scene, tables
+from .exchange import Inbox, Outbox
 
 PHANTOM_SHAPE = (96, 128, 128)
 PHANTOM_LESIONS = 2
 """Of the sample patient: something to explain, and to look for in the synthetic images."""
 
 
-def write(folder: str, array: np.ndarray, geometry: dict) -> dict:
-    return volumes.write_array(folder, array, geometry["spacing"], geometry["origin"], geometry["direction"])
+def write(folder: Outbox, array: np.ndarray, geometry: dict) -> dict:
+    return folder.add(array, geometry)
 
 
-def writeNode(folder: str, node) -> dict:
+def writeNode(folder: Outbox, node) -> dict:
     return write(folder, slicer.util.arrayFromVolume(node), scene.geometryOfNode(node))
 
 
-def writeMask(folder: str, maskNode, referenceNode, segment: str = "") -> dict:
+def writeMask(folder: Outbox, maskNode, referenceNode, segment: str = "") -> dict:
     mask = regions.maskArray(maskNode, referenceNode, segment)
     return write(folder, mask, scene.geometryOfNode(referenceNode))
 
 
-def readOn(folder: str, volume: dict, gridNode) -> np.ndarray:
+def readOn(folder: Inbox, volume: dict, gridNode) -> np.ndarray:
     """The array of a result that must lie on the grid of `gridNode`."""
-    array = volumes.read_array(folder, volume)
+    array = folder.array(volume)
     scene.checkSameGrid(gridNode, array, volume)
     return array
 
@@ -105,7 +105,7 @@ class TranslateJob:
         scene.checkScan(self.inputNode, _("The input volume"))
         checkOutput(self.outputNode, "vtkMRMLScalarVolumeNode", self._inputs())
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         mask = None if self.maskNode is None else writeMask(folder, self.maskNode, self.inputNode)
         image = writeNode(folder, self.inputNode)
         asked = self.uncertainty
@@ -118,7 +118,7 @@ class TranslateJob:
             params["cycle"] = "auto" if self.cycle is True else str(self.cycle)
         return params
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions):
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         array = readOn(folder, result["image"], self.inputNode)
         target = modality(result["modality"])
         suffix = _("[synthetic {modality}]").format(modality=target.name)
@@ -195,10 +195,10 @@ class CheckJob:
     def check(self) -> None:
         scene.checkScan(self.inputNode, _("The input volume"))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         return {"image": writeNode(folder, self.inputNode), "model": self.model}
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions):
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         seen = result["contrast"]
         name = seen["name"] if seen["known"] else ""
         return Domain(result["outcome"], result["reasons"], name, seen["probabilities"])
@@ -229,7 +229,7 @@ class EvaluateJob:
         scene.checkScan(self.referenceNode, _("The reference volume"))
         scene.checkScan(self.predictionNode, _("The volume to evaluate"))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         mask = None if self.maskNode is None else writeMask(folder, self.maskNode, self.referenceNode)
         return {
             "reference": writeNode(folder, self.referenceNode),
@@ -239,7 +239,7 @@ class EvaluateJob:
             "protocol": self.protocol,
         }
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions):
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         name = _("{name} [scores]").format(name=self.predictionNode.GetName())
         node = additions.add(tables.fill(slicer.vtkMRMLTableNode(), tables.scores(result["scores"])), name)
         parameters = {"modality": self.modality, "protocol": self.protocol, "masked": self.maskNode is not None}
@@ -270,22 +270,22 @@ class PhantomJob:
         if len(self.shape) != 3:
             raise InputError(_("The phantom's shape must be three numbers: slices, rows, columns."))
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         return {"seed": self.seed, "shape": [int(extent) for extent in self.shape], "lesions": self.lesions}
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> dict:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> dict:
         nodes = {}
         parameters = {"seed": self.seed, "shape": list(self.shape), "lesions": self.lesions}
         for key in ("t1", "t2", "flair", "pd", "ct"):
             kind = modality(key)
-            node = results.newVolumeOfGeometry(volumes.read_array(folder, result[key]), result[key])
+            node = results.newVolumeOfGeometry(folder.array(result[key]), result[key])
             nodes[key] = additions.add(node, _("Phantom {seed} {modality}").format(seed=self.seed, modality=kind.name))
             results.setQuantity(nodes[key], kind)
             results.setWindow(nodes[key], kind)
         for key, title in (("labels", _("tissues")), ("lesions", _("lesions"))):
             if key == "lesions" and self.lesions == 0:
                 continue
-            array = np.asarray(volumes.read_array(folder, result[key])).astype(np.int16)
+            array = np.asarray(folder.array(result[key])).astype(np.int16)
             node = results.newVolumeOfGeometry(array, result[key], "vtkMRMLLabelMapVolumeNode")
             nodes[key] = additions.add(node, _("Phantom {seed} {title}").format(seed=self.seed, title=title))
         colours = results.tissueColours(additions, result["label_names"])

@@ -102,6 +102,7 @@ class MRITranslateParameterNode:
         ...), into what (None: a new volume)
     translateMask - what limits the synthetic image
     uncertainty, cycle - which maps to make beside the synthetic image
+    exportVolume - which synthetic volume to write as DICOM
     target - what to explain; regionNode (of it segment, "": all that are visible), pointNode, referenceVolume,
         classifier and className say it exactly
     method, layer - how to explain it (an empty layer: the network's own choice)
@@ -126,6 +127,7 @@ class MRITranslateParameterNode:
     uncertainty: bool = False
     cycle: bool = False
     outputVolume: Optional[vtkMRMLScalarVolumeNode]
+    exportVolume: Optional[vtkMRMLScalarVolumeNode]
     target: Target = Target.REGION
     regionNode: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]
     segment: str

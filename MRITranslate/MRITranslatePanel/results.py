@@ -23,16 +23,19 @@ KIND = PREFIX + "Kind"
 SYNTHETIC, HEAT_MAP, HEAT_LEVELS, SCORES, PHANTOM = "synthetic image", "heat map", "heat levels", "scores", "phantom"
 TISSUES, UNCERTAINTY, CYCLE, COMPARED = "tissues", "uncertainty", "difference there and back", "image beside"
 HEAT_TABLE, HEAT_SHARES, CHECK_CURVES, CHECK_CHART = "heat table", "heat shares", "check curves", "check chart"
+PREVIEW = "preview of a synthetic image"
 REPORT, VERDICT, WORDS = "report", "verdict of the discriminator", "words that mattered"
 REPORT_ROLE = PREFIX + "report"
 """Node reference from an X-ray to the text node of its report."""
+SOURCE_ROLE = PREFIX + "source"
+"""Node reference from a result to what it was computed from: unlike an id in an attribute, it holds after loading."""
 NOTICE = "Synthetic or computed image of a research tool: not for diagnosis."
 NO_HEAT = 0.01
 """Below this part of the maximum a heat map is transparent, so that the anatomy is not darkened."""
 INFERNO = "vtkMRMLColorTableNodeFileInferno.txt"
 VIRIDIS, MAGMA = "vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeFileMagma.txt"
 DISPLAY_PERCENTILES = (0.5, 99.5)
-PERCENTILE_SAMPLES = 1_000_000
+PERCENTILE_SAMPLES = 50_000
 
 
 class Additions:
@@ -70,6 +73,10 @@ class Additions:
             node.CreateDefaultDisplayNodes()
             self._nodes.append(node.GetDisplayNode())
         return node
+
+    def present(self) -> bool:
+        """Whether all nodes that were added are still in the scene."""
+        return all(slicer.mrmlScene.IsNodePresent(node) for node in self._nodes)
 
     def folderBeside(self, node, name: str, children) -> None:
         """Put `children` into a new folder that has the same parent (study, patient, folder) as `node`."""
@@ -112,9 +119,19 @@ def uniqueName(name: str) -> str:
 
 
 def fillVolume(node, array: np.ndarray, gridNode) -> None:
-    """Give a volume node voxels on the grid, and under the transform, of another volume node."""
-    slicer.util.updateVolumeFromArray(node, array)
+    """Give a volume node voxels on the grid of another volume node."""
+    setVoxels(node, array)
     node.CopyOrientation(gridNode)
+
+
+def setVoxels(node, array: np.ndarray) -> None:
+    """Give a volume node these voxels (slice, row, column). Those of an ImageArray are taken over, not copied."""
+    image = getattr(array, "image", None)
+    if image is None:
+        slicer.util.updateVolumeFromArray(node, array)
+    else:
+        array.image = None  # a second node must not share them
+        node.SetAndObserveImageData(image)
 
 
 def followTransform(node, gridNode) -> None:
@@ -134,7 +151,7 @@ def newVolumeOfGeometry(array: np.ndarray, geometry: dict, className: str = "vtk
     """A volume node with a grid of its own (LPS geometry), not yet in the scene."""
     node = slicer.mrmlScene.CreateNodeByClass(className)
     node.UnRegister(None)
-    slicer.util.updateVolumeFromArray(node, array)
+    setVoxels(node, array)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRASOfGeometry(geometry)))
     return node
 
@@ -157,11 +174,12 @@ def setWindow(node, modality: Modality) -> None:
     elif modality.window is not None:
         display.SetWindowLevel(*modality.window)
     else:
-        low, high = _displayRange(slicer.util.arrayFromVolume(node), modality.background)
+        low, high = displayRange(slicer.util.arrayFromVolume(node), modality.background)
         display.SetWindowLevelMinMax(low, high)
 
 
-def _displayRange(array: np.ndarray, background: float) -> tuple[float, float]:
+def displayRange(array: np.ndarray, background: float) -> tuple[float, float]:
+    """Percentiles of what is above the background, and that; a sample of a large array has to do."""
     values = array.reshape(-1)[:: max(1, array.size // PERCENTILE_SAMPLES)]
     values = values[np.isfinite(values)]
     foreground = values[values > background]
@@ -188,6 +206,7 @@ def setProvenance(node, kind: str, sourceNode, provenance: dict[str, str], param
     if sourceNode is not None:
         attributes["SourceNodeID"] = sourceNode.GetID()
         attributes["SourceNodeName"] = sourceNode.GetName()
+        node.SetNodeReferenceID(SOURCE_ROLE, sourceNode.GetID())
     for key, value in attributes.items():
         node.SetAttribute(PREFIX + key, str(value))
 
@@ -201,6 +220,11 @@ def reportOf(node) -> str | None:
     """The report that an X-ray was made from, or that somebody referenced from it; None where there is none."""
     text = node.GetNodeReference(REPORT_ROLE) if node is not None else None
     return None if text is None else text.GetText() or ""
+
+
+def sourceOf(node):
+    """The node that a result was computed from; None where it has none, or has lost it."""
+    return node.GetNodeReference(SOURCE_ROLE) if node is not None else None
 
 
 def seedOf(node) -> int | None:
@@ -225,7 +249,7 @@ def showAsSpread(node, colours: str) -> None:
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(colours)
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(*_displayRange(slicer.util.arrayFromVolume(node), 0.0))
+    display.SetWindowLevelMinMax(*displayRange(slicer.util.arrayFromVolume(node), 0.0))
 
 
 def setUnits(node, modality: Modality) -> None:

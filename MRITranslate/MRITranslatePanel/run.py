@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import Cancelled
 from MRITranslateLib.service import volumes
 
+from .exchange import Inbox, Outbox, volumesOf
 from .results import Additions
 from .worker import Worker
-
-
-def _volumesOf(value):
-    """Every volume description within a request's parameters or a result."""
-    if isinstance(value, dict):
-        if "array" in value:
-            yield value
-        for part in value.values():
-            yield from _volumesOf(part)
 
 
 class Run:
@@ -47,12 +40,11 @@ class Run:
         self._onStarted = onStarted
         self._watched = []
         self._observations = []
-        self._folder = None
-        self._sent = []
+        self._outbox = None
         self._reason = ""
 
     def begin(self) -> None:
-        """Check the job, write its arrays and send it.
+        """Check the job and send it; large arrays are written meanwhile.
 
         Raises:
             InputError: The job cannot be run; nothing was started and no callback will come.
@@ -63,12 +55,13 @@ class Run:
         if self._onStarted:
             self._onStarted()
         self._watched = [node.GetID() for node in self.job.nodes()]
-        self._folder = self._worker.folder()
-        params = self.job.params(self._folder)
-        self._sent = list(_volumesOf(params))
+        self._outbox = Outbox(self._worker.folder())
         self._watch()
         try:
-            self._worker.request(self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet)
+            params = self.job.params(self._outbox)
+            self._worker.request(
+                self.job.REQUEST, params, self._onProgress, self._onResult, self._onError, self._quiet, self._outbox
+            )
         except Exception:
             self._end()
             raise
@@ -103,24 +96,30 @@ class Run:
         for tag in self._observations:
             slicer.mrmlScene.RemoveObserver(tag)
         self._observations = []
-        for volume in [*self._sent, *received]:
-            volumes.remove_array(self._folder, volume)
+        self._outbox.remove()
+        for volume in received:
+            volumes.remove_array(self._outbox, volume)
 
-    def _onResult(self, result: dict, folder: str) -> None:
-        error = None
+    def _onResult(self, result: dict, folder: Inbox) -> None:
+        additions = Additions()
         try:
             if self._reason:  # the result was on its way when the scene was closed
                 raise Cancelled(self._reason)
-            with Additions() as additions:
+            with additions:
                 nodes = self.job.deliver(result, folder, additions)
-        except Exception as problem:  # whatever it was, the caller must hear of it exactly once
-            error = problem
-        finally:
-            self._end(*_volumesOf(result))
-        if error is not None:
+        except Exception as error:  # whatever it was, the caller must hear of it exactly once
+            self._end(*volumesOf(result))
             self._onFailed(error)
         else:
-            self._onFinished(nodes, list(result.get("warnings", [])))
+            self._end(*volumesOf(result))
+            # What the caller does with the nodes, showing them above all, gets a turn of the event loop of its own.
+            qt.QTimer.singleShot(0, lambda: self._finish(additions, nodes, list(result.get("warnings", []))))
+
+    def _finish(self, additions: Additions, nodes, warnings: list) -> None:
+        if additions.present():
+            self._onFinished(nodes, warnings)
+        else:
+            self._onFailed(Cancelled(_("The result was removed as soon as it was made.")))
 
     def _onError(self, error: Exception) -> None:
         self._end()

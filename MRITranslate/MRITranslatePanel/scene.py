@@ -18,15 +18,18 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLANE_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """The patient's axis (left-right, front-back, head-foot) along which a model of a plane stacks its slices."""
 MOST_NAMED_LABELS = 10_000
+MOST_VOXELS = 1024**3
+"""Of a scan: as the 32-bit numbers that the worker computes with, 4 GiB, of which it holds several copies."""
 GEOMETRY_TOLERANCE = 1e-3
 """Largest difference (mm, or of a direction cosine) between the grid that was sent and the grid that came back."""
 
 
 def checkScan(node, what: str) -> None:
-    """Refuse what is no scalar volume with voxels in the scene.
+    """Refuse what is no scalar volume with voxels in the scene; looks at no voxel.
 
     Raises:
-        InputError: No node, or one that has left the scene, is a label map, a vector volume, or holds no image.
+        InputError: No node, or one that has left the scene, is a label map, a vector volume, holds no image, or one
+            that is too large.
     """
     if node is None:
         raise InputError(_("{what} is missing; choose a volume.").format(what=what))
@@ -37,7 +40,20 @@ def checkScan(node, what: str) -> None:
             _('{what} "{name}" is not a scan; choose a scalar volume.').format(what=what, name=node.GetName())
         )
     image = node.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0:
+    if image is not None and image.GetNumberOfPoints() > MOST_VOXELS:
+        raise InputError(
+            _(
+                '{what} "{name}" has {size} voxels, which take {need:.1f} GB to compute with, and {most:.1f} GB at '
+                "most can be used; crop it, or resample it to larger voxels."
+            ).format(
+                what=what,
+                name=node.GetName(),
+                size=" x ".join(str(extent) for extent in image.GetDimensions()),
+                need=4e-9 * image.GetNumberOfPoints(),
+                most=4e-9 * MOST_VOXELS,
+            )
+        )
+    if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfPoints() == 0:
         raise InputError(
             _('{what} "{name}" has no voxels; load or choose another volume.').format(what=what, name=node.GetName())
         )
@@ -58,7 +74,39 @@ def ijkToRAS(node) -> np.ndarray:
 
 def geometryOfNode(node) -> dict[str, list[float]]:
     """The grid of a volume node as the worker states it: spacing, origin and direction (row-major, LPS)."""
-    matrix = RAS_TO_LPS @ ijkToRAS(node)
+    return _geometry(ijkToRAS(node))
+
+
+def geometryInWorld(node) -> dict[str, list[float]]:
+    """The grid of a volume node with its parent transforms applied, as `geometryOfNode` states it.
+
+    Raises:
+        InputError: A parent transform bends the grid, or shears it.
+    """
+    matrix = ijkToRAS(node)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise InputError(
+                _('The transform over "{name}" bends it; resample the volume under it first, or take it out.').format(
+                    name=node.GetName()
+                )
+            )
+        toWorld = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(toWorld)
+        matrix = slicer.util.arrayFromVTKMatrix(toWorld) @ matrix
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > GEOMETRY_TOLERANCE:
+        raise InputError(
+            _('The grid of "{name}" is sheared; resample the volume to a straight grid first.').format(
+                name=node.GetName()
+            )
+        )
+    return _geometry(matrix)
+
+
+def _geometry(toRAS: np.ndarray) -> dict[str, list[float]]:
+    matrix = RAS_TO_LPS @ toRAS
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     direction = matrix[:3, :3] / spacing
     return {

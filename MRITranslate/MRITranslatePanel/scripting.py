@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
+import slicer
+
+from MRITranslateLib.errors import InputError
 from MRITranslateLib.modality import MODALITIES
 
-from . import results
+from . import dependencies, results
 from .batch import Batch, StudyJob, studyOf
 from .devices import DevicesJob
+from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
+from .installing import Installation, restartSentence
 from .jobqueue import Runner
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
 from .sequences import SEQUENCE, SequenceJob, sequenceOf
@@ -132,6 +139,14 @@ class Scripting(Runner):
             modality = "CT" if quantity and quantity.GetCodeValue() == CT_QUANTITY else "MR"
         return self.wait(EvaluateJob(referenceNode, predictionNode, modality, mask, protocol))
 
+    def exportDICOM(self, node, folder):
+        """Write a synthetic volume as a DICOM series into a folder of its own within `folder`; see ExportJob.
+
+        Returns:
+            The paths of the files, in the order of the slices.
+        """
+        return self.wait(ExportJob(node, str(folder)))
+
     def loadPhantom(self, seed=1, shape=PHANTOM_SHAPE, lesions=0):
         """Make a digital head.
 
@@ -139,3 +154,24 @@ class Scripting(Runner):
             Nodes by name: t1, t2, flair, pd, ct, labels, and lesions if there are any.
         """
         return self.wait(PhantomJob(seed, tuple(shape), lesions))
+
+    def installDependencies(self):
+        """Install the Python packages that are lacking into Slicer, without asking; nothing if none is.
+
+        What is done is printed, and the application stays responsive meanwhile. Afterwards jobs can be run, unless
+        packages were replaced that Slicer had loaded already: then it must be restarted first.
+
+        Raises:
+            InputError: They could not be installed, or Slicer must be restarted.
+        """
+        if not dependencies.lacking():
+            return
+        outcome = []
+        Installation(print, outcome.append, outcome.append).start()
+        while not outcome:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        if outcome[0]:
+            raise InputError(restartSentence(outcome[0]))

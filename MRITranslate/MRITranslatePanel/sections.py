@@ -205,7 +205,7 @@ class DomainSection:
     def _ask(self) -> None:
         if self._key in (None, self._shown) or dependencies.missing():
             return
-        if self._asked or self._logic.running or sharedWorker().quietBusy:  # its turn will come
+        if self._asked or self._logic.running or sharedWorker().busyQuietly:  # its turn will come
             self._timer.start()
             return
         key = self._key

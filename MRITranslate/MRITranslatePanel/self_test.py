@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 
 import numpy as np
@@ -31,11 +32,17 @@ class SelfTest:
         slicer.mrmlScene.Clear()
         self.logic = self.logicClass()
 
+    def tearDown(self):
+        slicer.mrmlScene.Clear()
+
     def runTest(self):
-        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_problems"):
+        for name in ("test_translate", "test_explain", "test_check", "test_generate", "test_export", "test_problems"):
             self.setUp()
-            self.delayDisplay(name)
-            getattr(self, name)()
+            try:
+                self.delayDisplay(name)
+                getattr(self, name)()
+            finally:
+                self.tearDown()
 
     def test_translate(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
@@ -110,6 +117,29 @@ class SelfTest:
             words = self.logic.explainWords(xray, "chest_xray", **options)
             assert "".join(text for text, __ in words.parts) == report
             assert words.table.GetNumberOfRows() == 6
+
+    def test_export(self):
+        """The synthetic volume as DICOM files; then the run is undone by deleting its folder."""
+        import pydicom  # ships with Slicer
+
+        scan = self.logic.loadPhantom(shape=SHAPE)["t1"]
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        synthetic = self.logic.translate(scan, "t1_to_t2", uncertainty=True)
+        with tempfile.TemporaryDirectory(prefix="MRITranslate-") as folder:
+            files = self.logic.exportDICOM(synthetic, folder)
+            assert len(files) == SHAPE[0]
+            array = slicer.util.arrayFromVolume(synthetic)
+            for index, file in enumerate(files):
+                data = pydicom.dcmread(file)
+                assert list(data.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+                assert "SYNTHETIC" in data.SeriesDescription
+                corner = (ijkToRAS(synthetic) @ [0, 0, index, 1])[:3] * [-1, -1, 1]
+                assert np.abs(np.array(data.ImagePositionPatient, float) - corner).max() < 1e-4
+                assert (data.Rows, data.Columns) == array.shape[1:]
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        hierarchy.RemoveItem(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(synthetic)))
+        slicer.app.processEvents()
+        assert slicer.mrmlScene.GetNumberOfNodes() == count
 
     def test_problems(self):
         scan = self.logic.loadPhantom(shape=SHAPE)["t1"]

@@ -130,6 +130,8 @@ class TranslateSection(VTKObservationMixin):
     def _onMade(self, job, node) -> str:
         self._devices.ask()  # the worker has torch in memory now
         results.showLayers(job.inputNode, node, 1.0)
+        if self._parameters:
+            self._parameters.exportVolume = node
         return _('Made "{name}".').format(name=node.GetName())
 
     def _onBatch(self, job, made) -> str:

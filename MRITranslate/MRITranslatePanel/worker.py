@@ -21,11 +21,15 @@ import MRITranslateLib
 from MRITranslateLib.errors import Cancelled, InputError, OutOfMemory
 from MRITranslateLib.service import messages
 
+from .exchange import Inbox, Outbox
 from .process_tree import killTree
 
 GRACE_MS = 700
 """Time that the worker has to obey a cancel message before its processes are killed: a second in all for the person who
 pressed Cancel. The loops ask after every batch, so that only a slow batch, or the start of torch, costs the process."""
+SILENCE_MS = 10_000
+"""The worker reports four times a second. Only the loading of a large library from a slow disk keeps it as quiet as
+this; after that time, and after each further such time, the user hears that he may cancel, which kills it at once."""
 QUIT_MS = 1500
 """Time that an idle worker has to leave on its own when the application quits."""
 STDERR_LINES = 40
@@ -40,14 +44,17 @@ class WorkerError(RuntimeError):
 
 
 class _Request:
-    def __init__(self, request, onProgress, onResult, onError, quiet) -> None:
+    def __init__(self, request, onProgress, onResult, onError, quiet, outbox) -> None:
         self.quiet = quiet
+        self.outbox = outbox
+        self.result = self.inbox = None
         self.request = request
         self.onProgress = onProgress
         self.onResult = onResult
         self.onError = onError
         self.sent = False
         self.cancelled = False
+        self.fraction = 0.0
 
 
 class _Session:
@@ -63,12 +70,15 @@ class _Session:
         self.errors = collections.deque(maxlen=STDERR_LINES)
         self.ready = False
         self.pid = 0
+        self.silent = 0
+        """How many times SILENCE_MS have passed since it said anything."""
 
     def start(self) -> None:
         environment = qt.QProcessEnvironment.systemEnvironment()
         library = os.path.dirname(os.path.dirname(os.path.abspath(MRITranslateLib.__file__)))
         paths = [library, environment.value("PYTHONPATH", "")]
         environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        environment.insert("PYTHONSAFEPATH", "1")  # or a file in the current folder could pass for one of our libraries
         environment.insert("PYTHONUNBUFFERED", "1")
         self.process.setProcessEnvironment(environment)
         self.process.start(sys.executable, ["-m", "MRITranslateLib.service", "--folder", self.folder])
@@ -90,12 +100,14 @@ class Worker:
     """Requests to the worker process, one at a time; callbacks come from the event loop.
 
     Beside that one there may be a quiet request, a short one that nobody waits for: it gives way to the other.
-    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, folder)`
-    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError.
+    `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, inbox)`
+    and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError. Large arrays are written
+    before a request is sent, and read before its result is given, in pieces from the event loop.
     """
 
     def __init__(self) -> None:
         self.graceMs = GRACE_MS
+        self.silenceMs = SILENCE_MS
         self._session = None
         self._current = None
         self._quiet = None
@@ -104,6 +116,11 @@ class Worker:
         self._grace = qt.QTimer()
         self._grace.setSingleShot(True)
         self._grace.connect("timeout()", self._onGraceOver)
+        self._silence = qt.QTimer()
+        self._silence.connect("timeout()", self._onSilence)
+        self._pieces = qt.QTimer()
+        self._pieces.setInterval(0)
+        self._pieces.connect("timeout()", self._onPiece)
         slicer.app.connect("aboutToQuit()", self.stop)
 
     @property
@@ -111,8 +128,8 @@ class Worker:
         return self._current is not None
 
     @property
-    def quietBusy(self) -> bool:
-        """Whether a quiet request is under way: another one would be refused."""
+    def busyQuietly(self) -> bool:
+        """Whether a quiet request is under way."""
         return self._quiet is not None
 
     @property
@@ -130,18 +147,37 @@ class Worker:
 
         Raises:
             WorkerError: The process cannot be started (on Windows this is known at once, elsewhere a moment later).
+            InputError: There is no room for the folder.
             Cancelled: It is being stopped.
         """
         if self._stopping:
             raise Cancelled(_("The run was cancelled."))
+        if self._session is not None and not os.path.isdir(self._session.folder):
+            self.stop()  # some systems empty their temporary folder from time to time
         if self._session is None:
-            self._start()
+            try:
+                self._start()
+            except OSError as error:
+                sentence = _("No temporary folder could be made ({reason}); make room on the disk and run again.")
+                raise InputError(sentence.format(reason=error.strerror)) from error
         if self._session is None:
             raise WorkerError(_noStart())
         return self._session.folder
 
-    def request(self, method: str, params: dict, onProgress, onResult, onError, quiet: bool = False) -> None:
+    def request(
+        self,
+        method: str,
+        params: dict,
+        onProgress,
+        onResult,
+        onError,
+        quiet: bool = False,
+        outbox: Outbox | None = None,
+    ) -> None:
         """Send one request; see the class for the callbacks.
+
+        Args:
+            outbox: The arrays that `params` speak of.
 
         Raises:
             InputError: Another request (of its kind, quiet or not) is under way, or the parameters break the protocol.
@@ -150,17 +186,16 @@ class Worker:
         self._count += 1
         request = messages.Request(f"r{self._count}", method, params)
         request.line()  # says now, not later, if the parameters are wrong
-        self.folder()
-        made = _Request(request, onProgress, onResult, onError, quiet)
+        made = _Request(request, onProgress, onResult, onError, quiet, outbox or Outbox(self.folder()))
         if quiet:
             self._quiet = made
         else:
             self.cancel(quiet=True)
             self._current = made
             logging.info("MRITranslate: %s started", method)
-        if self._session.ready:
-            self._send(made)
-        else:
+            self._listen(self._session)
+        self._proceed(made)
+        if not self._session.ready:
             onProgress(0.0, _("Starting the computing process"), 0, 0, None)
 
     def cancel(self, quiet: bool = False) -> None:
@@ -172,7 +207,9 @@ class Worker:
         if request is None or request.cancelled:
             return
         request.cancelled = True
-        if request.sent:
+        if self._session.silent and not quiet:
+            self._session.kill()  # it would not hear; _onFinished ends the request
+        elif request.sent and request.result is None:
             self._count += 1
             cancel = messages.Request(f"r{self._count}", "cancel", {"id": request.request.id})
             self._session.process.write(cancel.line())
@@ -186,6 +223,7 @@ class Worker:
         else the next one would start a process again while the application quits."""
         session, self._session = self._session, None
         self._grace.stop()
+        self._silence.stop()
         if session is not None:
             session.process.blockSignals(True)
             if self._requests() or not session.ready:
@@ -218,9 +256,28 @@ class Worker:
     def _requests(self) -> list:
         return [request for request in (self._quiet, self._current) if request is not None]
 
-    def _send(self, request: _Request) -> None:
-        request.sent = True
-        self._session.process.write(request.request.line())
+    def _proceed(self, request: _Request) -> None:
+        """Do what comes next of a request, as far as it can be done at once."""
+        if not request.outbox.done or (request.inbox is not None and not request.inbox.done):
+            self._pieces.start()
+        elif request.inbox is not None:
+            self._end(request)
+            request.onResult(request.result, request.inbox)
+        elif self._session.ready and not request.sent:
+            request.sent = True
+            self._session.process.write(request.request.line())
+
+    def _onPiece(self) -> None:
+        self._pieces.stop()
+        for request in self._requests():
+            if request not in self._requests():  # the end of the one before has stopped it
+                continue
+            try:
+                (request.inbox or request.outbox).step()
+            except Exception as error:
+                self._fail(request, error)
+            else:
+                self._proceed(request)
 
     def _onOutput(self, session: _Session) -> None:
         try:
@@ -228,6 +285,7 @@ class Worker:
                 event = messages.parse_event(line)
                 if session is not self._session:  # stopped while it was speaking
                     return
+                self._listen(session)
                 self._onEvent(session, event)
         except messages.ProtocolError as error:
             logging.error("MRITranslate: the worker broke the protocol: %s", error)
@@ -237,21 +295,21 @@ class Worker:
         if event.event == "ready":
             session.ready, session.pid = True, event.fields["pid"]
             for request in self._requests():
-                if not request.sent:
-                    self._send(request)
+                self._proceed(request)
             return
         current = next((request for request in self._requests() if request.request.id == event.id), None)
         if current is None:
             return  # the answer to a cancel message, or the end of a request that nobody waits for
         if event.event == "progress":
             fields = event.fields
+            current.fraction = fields["fraction"]
             current.onProgress(
                 fields["fraction"], fields["stage"], fields["done"], fields["total"], fields["remaining_s"]
             )
         elif event.event == "result":
-            result = messages.check_result(current.request.method, event.fields["result"])
-            self._end(current)
-            current.onResult(result, session.folder)
+            current.result = messages.check_result(current.request.method, event.fields["result"])
+            current.inbox = Inbox(session.folder, current.result)
+            self._proceed(current)
         elif event.event == "error":
             self._fail(current, self._error(event.fields["kind"], event.fields["message"], session))
 
@@ -294,11 +352,30 @@ class Worker:
             logging.warning("MRITranslate: the worker did not stop in time and is killed")
             self._session.kill()
 
+    def _listen(self, session: _Session) -> None:
+        """It has spoken, or is about to."""
+        session.silent = 0
+        if self._current is not None:
+            self._silence.start(self.silenceMs)
+
+    def _onSilence(self) -> None:
+        current = self._current
+        if current is None or self._session is None:
+            self._silence.stop()
+            return
+        if (self._session.ready and not current.sent) or current.result is not None:
+            return  # arrays are on their way: it is Slicer's turn
+        self._session.silent += 1
+        seconds = self._session.silent * self.silenceMs // 1000
+        sentence = _("No sign of life from the computing process for {seconds} s; wait, or cancel and run again")
+        current.onProgress(current.fraction, sentence.format(seconds=seconds), 0, 0, None)
+
     def _end(self, request: _Request) -> None:
         if request.quiet:
             self._quiet = None
             return
         self._grace.stop()
+        self._silence.stop()
         self._current = None
         logging.info("MRITranslate: %s ended", request.request.method)
 

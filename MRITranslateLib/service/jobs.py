@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..levels import Levels, Segments
     from ..package import Package
     from ..radiograph import Radiograph
+    from ..slicewise import SliceTranslator
     from ..targets import Target
     from ..words import Words
 
@@ -41,8 +42,10 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._packages: OrderedDict[Path, Package] = OrderedDict()
+        self._sliced: tuple[tuple[str, str, str], SliceTranslator] | None = None  # by array, model and device
         self._methods: dict[str, Callable[[Mapping[str, Any], Progress, Cancel], dict[str, Any]]] = {
             "translate": self._translate,
+            "translate_slice": self._translate_slice,
             "explain": self._explain,
             "check": self._check,
             "generate": self._generate,
@@ -50,11 +53,14 @@ class Jobs:
             "words": self._words,
             "evaluate": self._evaluate,
             "phantom": self._phantom,
+            "export_dicom": self._export_dicom,
             "devices": self._devices,
         }
 
     def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         """The result of one request. Raises InputError, Cancelled, MemoryError, or whatever went wrong inside."""
+        if self._sliced is not None and not (self.folder / self._sliced[0][0]).exists():
+            self._sliced = None  # nobody will ask for another slice of it
         result = self._methods[method](params, progress, cancel)
         if cancel():
             raise Cancelled
@@ -84,6 +90,24 @@ class Jobs:
             "provenance": dict(made.provenance),
             "uncertainty": self._send(made.uncertainty),
             "cycle": self._send(made.cycle),
+        }
+
+    def _translate_slice(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        progress(0.0, "Preparing the volume", 0, 1)
+        key = (params["image"]["array"], params["model"], params.get("device", "auto"))
+        if self._sliced is None or self._sliced[0] != key:
+            from ..slicewise import SliceTranslator
+
+            self._sliced = None  # two would take twice the memory
+            made = SliceTranslator(self._receive(params["image"]), self._package(params["model"]), key[2])
+            self._sliced = key, made
+        made = self._sliced[1]
+        image = made(params["index"], cancel)
+        return {
+            "image": self._send(image),
+            "modality": made.package.translation_card().target,
+            "warnings": list(made.warnings),
+            "provenance": made.provenance(),
         }
 
     def _uncertainty(self, params: Mapping[str, Any]) -> bool | str | list[Package]:
@@ -230,6 +254,23 @@ class Jobs:
         names = ("t1", "t2", "flair", "pd", "ct", "labels", "lesions")
         volumes = {name: self._send(getattr(head, name)) for name in names}
         return {**volumes, "label_names": [tissue.name for tissue in TISSUES]}
+
+    def _export_dicom(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
+        from .. import __version__
+        from ..dicomexport import Facts, export_series
+
+        progress(0.0, "Writing DICOM files", 0, 1)
+        stated = dict(params["facts"])
+        window = stated.pop("window")
+        facts = Facts(**stated, extension=__version__, window=None if window is None else (window[0], window[1]))
+        image = self._receive(params["image"])
+        made = export_series(image, facts, params["folder"], params["source"], progress, cancel)
+        return {
+            "folder": str(made.folder),
+            "files": list(made.files),
+            "from_source": made.from_source,
+            "warnings": list(made.warnings),
+        }
 
     def _devices(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         progress(0.0, "Looking for devices", 0, 1)

@@ -100,6 +100,16 @@ PARAMS: dict[str, Record] = {
         },
         ("device", "mask", "uncertainty", "ensemble", "cycle"),
     ),
+    # The volume stays prepared in the worker for further requests with the same array, until its file is deleted.
+    "translate_slice": Record(
+        {
+            "image": VOLUME,
+            "model": MODEL,
+            "index": Whole(0, 2**31),  # along the image's axis on which the model stacks its slices
+            "device": DEVICE,
+        },
+        ("device",),
+    ),
     "explain": Record(
         {
             "image": VOLUME,
@@ -165,6 +175,25 @@ PARAMS: dict[str, Record] = {
         {"seed": _SEED, "shape": ListOf(Whole(1, 1024), 3), "lesions": Whole(0, 100)},
         ("seed", "shape", "lesions"),
     ),
+    "export_dicom": Record(
+        {
+            "image": VOLUME,
+            "folder": Text(),  # an existing one; the series gets a folder of its own in it
+            "source": ListOf(Text()),  # DICOM files that the source volume was read from
+            "facts": Record(
+                {
+                    "modality": Text(maximum=40),
+                    "model": Text(maximum=200),
+                    "version": Text(maximum=40),
+                    "weights": Text(maximum=64),
+                    "placed": Truth(),
+                    "phantom": Truth(),
+                    "same_frame": Truth(),
+                    "window": OrNull(ListOf(Number(), 2)),
+                }
+            ),
+        }
+    ),
     "devices": Record(),
     "cancel": Record({"id": IDENTIFIER}),
     "shutdown": Record(),
@@ -182,6 +211,8 @@ RESULTS: dict[str, Record] = {
         },
         ("uncertainty", "cycle"),
     ),
+    # One voxel thick, in its place on the input's grid.
+    "translate_slice": Record({"image": VOLUME, "modality": Text(), "warnings": _TEXTS, "provenance": FACTS}),
     "explain": Record(
         {
             "heatmap": VOLUME,
@@ -226,6 +257,9 @@ RESULTS: dict[str, Record] = {
             "label_names": _TEXTS,  # names of the tissues in "labels", that of 0 first
         },
         ("label_names",),
+    ),
+    "export_dicom": Record(
+        {"folder": Text(), "files": ListOf(Text(maximum=100)), "from_source": Truth(), "warnings": _TEXTS}
     ),
     "devices": Record(
         {"devices": ListOf(Record({"name": Text(), "title": Text(), "free_bytes": OrNull(Whole(0))}))},

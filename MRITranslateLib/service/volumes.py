@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,87 @@ _TEMPORARY = ".tmp"
 _OWN_NAME = re.compile(r"[0-9a-f]{32}\.npy(\.tmp)?")
 
 
+class ArrayWriter:
+    """Writes an array (slice, row, column) under a fresh name, in pieces where it is large.
+
+    The file appears under its name only when it is complete.
+
+    Attributes:
+        description: The array's.
+
+    Raises InputError for an array that is not 3-D and real, and for a folder that cannot take it, which is full as a
+    rule.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        array: np.ndarray,
+        spacing: Sequence[float],
+        origin: Sequence[float],
+        direction: Sequence[float],
+    ) -> None:
+        _check_array(array)
+        self._array = array.view(np.uint8) if array.dtype == np.bool_ else array
+        self._next = 0
+        name = uuid.uuid4().hex + _SUFFIX
+        self.description: dict[str, Any] = {
+            "array": name,
+            "spacing": [float(value) for value in spacing],
+            "origin": [float(value) for value in origin],
+            "direction": [float(value) for value in direction],
+        }
+        self._path = Path(folder) / name
+        self._temporary = Path(folder) / (name + _TEMPORARY)
+        with self._room():
+            self._stream = open(self._temporary, "wb")  # noqa: SIM115 - `write` and `abandon` close it
+        with self._room(), self._whole():
+            descr = np.lib.format.dtype_to_descr(self._array.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": array.shape}
+            np.lib.format.write_array_header_1_0(self._stream, header)
+
+    def write(self, most_bytes: int) -> bool:
+        """Writes the next slices, as many as `most_bytes` hold but one at least; False when that was the end."""
+        with self._room(), self._whole():
+            stop = self._next + max(1, most_bytes // self._array[0].nbytes)
+            self._stream.write(np.ascontiguousarray(self._array[self._next : stop]).data)
+            self._next = stop
+            if stop < len(self._array):
+                return True
+            self._stream.close()
+            os.replace(self._temporary, self._path)
+        return False
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """What the system says of a folder without room, as one sentence."""
+        try:
+            yield
+        except OSError as error:
+            place, needed = self._path.parent.parent, self._array.nbytes
+            free = ""
+            with contextlib.suppress(OSError):
+                free = f", {shutil.disk_usage(place).free / 1e6:.1f} MB are free"
+            raise InputError(
+                f"The temporary folder {place} cannot take a volume of {needed / 1e6:.1f} MB "
+                f"({error.strerror}{free}); make room there and run again."
+            ) from error
+
+    def abandon(self) -> None:
+        """Deletes what was written of a file that is not complete."""
+        with contextlib.suppress(OSError):  # a full disk refuses the rest of the buffer again
+            self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+
 def write_array(
     folder: str | os.PathLike[str],
     array: np.ndarray,
@@ -34,28 +116,10 @@ def write_array(
     origin: Sequence[float],
     direction: Sequence[float],
 ) -> dict[str, Any]:
-    """Writes `array` (slice, row, column) under a fresh name and returns its description.
-
-    The file appears under its name only when it is complete. Raises InputError for an array that is not 3-D and real.
-    """
-    _check_array(array)
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    name = uuid.uuid4().hex + _SUFFIX
-    temporary = Path(folder) / (name + _TEMPORARY)
-    try:
-        with open(temporary, "wb") as stream:
-            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
-        os.replace(temporary, Path(folder) / name)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return {
-        "array": name,
-        "spacing": [float(value) for value in spacing],
-        "origin": [float(value) for value in origin],
-        "direction": [float(value) for value in direction],
-    }
+    """Writes `array` (slice, row, column) in one go and returns its description; see `ArrayWriter`."""
+    writer = ArrayWriter(folder, array, spacing, origin, direction)
+    writer.write(array.nbytes)
+    return writer.description
 
 
 def read_array(folder: str | os.PathLike[str], volume: Mapping[str, Any]) -> np.ndarray:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SUFFIXES = {".py", ".ui", ".png", ".json", ".txt", ".safetensors", ".md"}
+SUFFIXES = {".py", ".ui", ".png", ".json", ".txt", ".nrrd", ".safetensors", ".md"}
 SLICER = """
 set(Slicer_USE_FILE ${CMAKE_CURRENT_LIST_DIR}/Nothing.cmake)
 set(Slicer_EXTENSION_GENERATE_CONFIG ${CMAKE_CURRENT_LIST_DIR}/Generate.cmake)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -13,7 +12,7 @@ import pytest
 from MRITranslateLib.errors import InputError
 from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
-from .conftest import ROOT, SLOW, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait, wait
+from .conftest import SLOW, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait, wait
 
 SHAPE = (12, 40, 36)
 
@@ -92,18 +91,6 @@ def test_phantom_button_gives_an_input_and_a_region(panel):
     assert panel.ui.regionSelector.currentNode().GetName() == "Phantom 1 lesions"
     assert slicer.mrmlScene.GetFirstNodeByName("Phantom 1 CT").GetVoxelValueUnits().GetCodeValue() == "[hnsf'U]"
     assert panel.ui.explainButton.enabled
-
-
-def test_phantom_is_registered_as_sample_data():
-    """In a process of its own: registration waits for the start of the application, which other tests have had."""
-    code = (
-        "import slicer; (source,) = slicer.modules.sampleDataSources['MRITranslate'];"
-        "print(source.sampleName, source.customDownloader.__name__); slicer.util.exit(0)"
-    )
-    host = [sys.executable, "-m", "Testing.host", "--testing", "--additional-module-paths", str(ROOT / "MRITranslate")]
-    done = subprocess.run([*host, "--python-code", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert "MRITranslatePhantom loadSampleData" in done.stdout
 
 
 def test_translation_then_explanations(panel):
@@ -229,30 +216,6 @@ def test_volumes_that_cannot_be_translated(panel, value, expected):
     click_and_wait(panel, panel.ui.runButton)
     assert expected in panel.ui.statusLabel.text
     assert nodes_of_scene() == before
-
-
-def test_interface_stays_alive(slow_model, panel):
-    """A timer of the event loop is never late by half a second during a run."""
-    import qt
-
-    gaps, last = [], [None]
-
-    def tick():
-        now = time.monotonic()
-        if last[0] is not None:
-            gaps.append(now - last[0])
-        last[0] = now
-
-    timer = qt.QTimer()
-    timer.setInterval(10)
-    timer.connect("timeout()", tick)
-    start_slow_run(panel)
-    timer.start()
-    wait(lambda: len(gaps) > 50)
-    timer.stop()
-    panel.ui.cancelButton.click()
-    wait(lambda: not panel.logic.running)
-    assert max(gaps) < 0.5
 
 
 def test_leaving_and_coming_back_during_a_run(slow_model, panel):

@@ -102,7 +102,7 @@ def _compare(volume: Any, result: Any) -> None:
     manager.layoutLogic().GetLayoutNode().AddLayoutDescription(_LAYOUT_ID, _two_rows())
     manager.setLayout(_LAYOUT_ID)
     for name, _ in _COLUMNS:
-        for view, node, title in ((name, volume, "Input"), (f"{name}Result", result, "SYNTHETIC - not for diagnosis")):
+        for view, node, title in ((name, volume, "Input"), (f"{name}Result", result, "Result")):
             widget = manager.sliceWidget(view)
             composite = widget.mrmlSliceCompositeNode()
             composite.SetBackgroundVolumeID(node.GetID())

@@ -71,8 +71,16 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerLoadableModuleWidget):
         super().__init__(parent)
         self._python: Any = None
 
-    def _attach(self, python: Any) -> None:
+    def _make(self, name: str) -> None:
+        """The panel of the class that the module has now."""
+        self._name = name
+        python = getattr(sys.modules[name], f"{name}Widget")(wrap(self))
         self._python = python
+        setattr(slicer.modules, f"{name}Widget", python)
+        python.setup()
+
+    def reload(self) -> None:
+        self._make(self._name)
 
     def self(self) -> Any:
         return self._python
@@ -147,16 +155,12 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         return self._make_widget()
 
     def _make_widget(self) -> qSlicerScriptedLoadableModuleWidget | None:
-        python_class = getattr(sys.modules[self._name], f"{self._name}Widget", None)
-        if python_class is None:
+        if not hasattr(sys.modules[self._name], f"{self._name}Widget"):
             return None
         widget = qSlicerScriptedLoadableModuleWidget()
         widget.setObjectName(f"{self._name}ModuleWidget")
         widget.setMRMLScene(slicer.mrmlScene)
-        python = python_class(wrap(widget))
-        widget._attach(python)
-        setattr(slicer.modules, f"{self._name}Widget", python)
-        python.setup()
+        widget._make(self._name)
         return widget
 
     name = Property(str, lambda self: self._name)

@@ -71,6 +71,5 @@ class SampleDataLogic(ScriptedLoadableModuleLogic):
         return next((source for source in sources if source.sampleName == sampleName), None)
 
     def downloadFromSource(self, source: SampleDataSource) -> Any:
-        if source.customDownloader is None:
-            raise RuntimeError("the test host has no network: sample data are not downloaded")
-        return source.customDownloader(source)
+        """In Slicer too a source's customDownloader is called by its button only: `source.customDownloader(source)`."""
+        raise RuntimeError("the test host has no network: sample data are not downloaded")

@@ -36,12 +36,21 @@ def slice_image(logic: Any) -> QtGui.QImage:
     return QtGui.QImage(flipped.data, width, height, width * 3, QtGui.QImage.Format.Format_RGB888).copy()
 
 
-def _write(painter: QtGui.QPainter, where: QtCore.QRect, alignment: QtCore.Qt.AlignmentFlag, text: str) -> None:
-    """White with a dark edge, to be read on bright tissue too."""
+def painted(view: Any) -> np.ndarray:
+    """What a slice view shows, with all that is painted over the slice: uint8 (row, column, red green blue)."""
+    image = view._native_object().grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
+    lines = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+
+
+def _write(
+    painter: QtGui.QPainter, where: QtCore.QRect, alignment: QtCore.Qt.AlignmentFlag, text: str, colour: Any = "#ffffff"
+) -> None:
+    """With a dark edge, to be read on bright tissue too."""
     painter.setPen(QtGui.QColor("#000000"))
     for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         painter.drawText(where.translated(dx, dy), alignment, text)
-    painter.setPen(QtGui.QColor("#ffffff"))
+    painter.setPen(QtGui.QColor(colour))
     painter.drawText(where, alignment, text)
 
 
@@ -52,10 +61,15 @@ class qMRMLSliceView(QWidget):
         super().__init__()
         self._logic = logic
         self._annotation = vtk.vtkCornerAnnotation()
+        self._window = vtk.vtkGenericOpenGLRenderWindow()  # never rendered: it has no context and loads no driver
+        self._window.AddRenderer(vtk.vtkRenderer())
         self.setMinimumSize(100, 100)
 
     def cornerAnnotation(self) -> vtk.vtkCornerAnnotation:
         return self._annotation
+
+    def renderWindow(self) -> vtk.vtkRenderWindow:
+        return self._window
 
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
@@ -85,6 +99,31 @@ class qMRMLSliceView(QWidget):
         )
         for corner, alignment in enumerate(corners):
             _write(painter, self.rect().adjusted(8, 6, -8, -6), alignment, self._annotation.GetText(corner) or "")
+        self._draw_text_actors(painter)
+
+    def _draw_text_actors(self, painter: QtGui.QPainter) -> None:
+        """The text actors in the view's first renderer that are placed by fractions of the view."""
+        actors = self._window.GetRenderers().GetItemAsObject(0).GetActors2D()
+        for actor in (actors.GetItemAsObject(index) for index in range(actors.GetNumberOfItems())):
+            place = actor.GetPositionCoordinate()
+            if not actor.IsA("vtkTextActor") or place.GetCoordinateSystemAsString() != "Normalized Viewport":
+                raise NotImplementedError("the test host draws text actors placed by fractions of the view only")
+            if not actor.GetVisibility():
+                continue
+            style, flag = actor.GetTextProperty(), QtCore.Qt.AlignmentFlag
+            painter.save()
+            font = painter.font()
+            font.setPixelSize(style.GetFontSize())
+            font.setBold(bool(style.GetBold()))
+            painter.setFont(font)
+            x, y, _ = place.GetValue()
+            across = (flag.AlignLeft, flag.AlignHCenter, flag.AlignRight)[style.GetJustification()]
+            left, bottom = round(x * self.width()), round((1 - y) * self.height())
+            shift = {flag.AlignLeft: 0, flag.AlignHCenter: self.width() // 2, flag.AlignRight: self.width()}[across]
+            where = QtCore.QRect(left - shift, 0, self.width(), bottom)
+            colour = QtGui.QColor.fromRgbF(*style.GetColor())
+            _write(painter, where, across | flag.AlignBottom, actor.GetInput(), colour)
+            painter.restore()
 
     def _draw_marks(self, painter: QtGui.QPainter) -> None:
         marks = _ORIENTATION_MARKS.get(self._logic.GetSliceNode().GetOrientationString())

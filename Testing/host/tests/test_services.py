@@ -89,9 +89,11 @@ def test_custom_sample_data_are_made_and_others_are_not_downloaded(host):
     logic = SampleData.SampleDataLogic()
     logic.registerCustomSampleDataSource(category="T", sampleName="Made", customDownloader=lambda source: "node")
     logic.registerCustomSampleDataSource(category="T", sampleName="Far", uris="https://x", fileNames="f", nodeNames="n")
-    assert logic.downloadFromSource(logic.sourceForSampleName("Made")) == "node"
-    with pytest.raises(RuntimeError, match="network"):
-        logic.downloadFromSource(logic.sourceForSampleName("Far"))
+    made = logic.sourceForSampleName("Made")
+    assert made.customDownloader(made) == "node"  # what the button does
+    for name in ("Made", "Far"):
+        with pytest.raises(RuntimeError, match="network"):
+            logic.downloadFromSource(logic.sourceForSampleName(name))
 
 
 def test_temporary_folder_is_private_and_there(host):

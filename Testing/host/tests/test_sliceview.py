@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slicer
 
-from Testing.host.sliceview import slice_image
+from Testing.host.sliceview import painted, slice_image
 
 SHAPE = (40, 50, 60)  # S, P, L: 1 mm voxels, first voxel is right, front, foot
 
@@ -78,3 +78,39 @@ def test_foreground_and_labels_are_composed(scene, host):
     coloured = {colour for colour in seen if max(colour) - min(colour) > 60}
     assert plain
     assert coloured
+
+
+def test_text_actors_of_a_view_are_drawn_where_they_stand(scene, host):
+    import vtk
+
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
+    renderer = view.renderWindow().GetRenderers().GetItemAsObject(0)
+    actor = vtk.vtkTextActor()
+    actor.SetInput("ABC")
+    style = actor.GetTextProperty()
+    style.SetColor(1, 0, 0)
+    style.SetFontSize(24)
+    style.SetJustificationToRight()
+    place = actor.GetPositionCoordinate()
+    place.SetCoordinateSystemToNormalizedViewport()
+    place.SetValue(1.0, 0.5)
+    renderer.AddViewProp(actor)
+
+    def red():
+        y, x = np.nonzero((painted(view) == [255, 0, 0]).all(axis=2))
+        height, width, _ = painted(view).shape
+        return np.stack([x / width, y / height], axis=1)
+
+    try:
+        found = red()
+        assert len(found) > 20
+        assert found[:, 0].min() > 0.4
+        assert 0.2 < found[:, 1].min() < found[:, 1].max() <= 0.5
+        actor.SetVisibility(False)
+        assert len(red()) == 0
+        actor.SetVisibility(True)
+        place.SetCoordinateSystemToWorld()
+        with pytest.raises(NotImplementedError):
+            view._native_object()._draw_text_actors(None)
+    finally:
+        renderer.RemoveViewProp(actor)
