@@ -123,9 +123,9 @@ class DeviceSection:
         )
 
     def _onPicked(self, index: int) -> None:
-        if self._parameters is None:
-            return
         name = self._ui.deviceCombo.currentData
+        if self._parameters is None or name is None:
+            return
         self._say("")
         if name == LOOK:
             chooseItem(self._ui.deviceCombo, self._parameters.device)

@@ -162,11 +162,10 @@ def test_a_graphics_card_that_is_not_there(panel):
 
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    head()
-    panel.ui.deviceCombo.currentIndex = 2
+    scan = head()
     before = nodes_of_scene()
-    click_and_wait(panel, panel.ui.runButton)
-    assert "cuda" in panel.ui.statusLabel.text.lower()
+    with pytest.raises(InputError, match=r"(?i)cuda"):  # the panel offers none
+        panel.logic.translate(scan, TINY_T2, device="cuda")
     assert nodes_of_scene() == before
 
 
