@@ -146,7 +146,7 @@ class Batch:
             InputError: None can; no callback will come.
         """
         self._job.check()
-        dependencies.ensure()  # asks once, not for each
+        dependencies.check()  # says it once, not for each
         self._steps = self._job.steps()
         self._total = len(self._steps)
         self._observation = slicer.mrmlScene.AddObserver(slicer.mrmlScene.StartCloseEvent, self._onSceneClosed)

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from MRITranslateLib.errors import Cancelled
 
 from . import dependencies, results
+from .exchange import Inbox, Outbox
 from .sections import chooseItem, fillCombo
 from .themes import PLAIN, WARNING, setTone
 from .worker import sharedWorker
@@ -47,10 +48,10 @@ class DevicesJob:
     def check(self) -> None:
         """There is nothing that could be wrong."""
 
-    def params(self, folder: str) -> dict:
+    def params(self, folder: Outbox) -> dict:
         return {}
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> list:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> list:
         return [Device(found["name"], found["title"], found["free_bytes"]) for found in result["devices"]]
 
 
@@ -122,9 +123,9 @@ class DeviceSection:
         )
 
     def _onPicked(self, index: int) -> None:
-        if self._parameters is None:
-            return
         name = self._ui.deviceCombo.currentData
+        if self._parameters is None or name is None:
+            return
         self._say("")
         if name == LOOK:
             chooseItem(self._ui.deviceCombo, self._parameters.device)

@@ -13,6 +13,7 @@ from MRITranslateLib.modality import modality
 
 from . import results
 from .batch import SCALAR, Step
+from .exchange import Inbox
 from .jobs import TranslateJob, mapsOf, readOn
 
 SEQUENCE = "vtkMRMLSequenceNode"
@@ -38,7 +39,7 @@ class _ItemJob(TranslateJob):
     value: str = ""
     sequences: Any = None
 
-    def deliver(self, result: dict, folder: str, additions: results.Additions) -> dict:
+    def deliver(self, result: dict, folder: Inbox, additions: results.Additions) -> dict:
         made = {
             key: results.newVolume(readOn(folder, result[key], self.inputNode), self.inputNode)
             for key in self.sequences

@@ -162,11 +162,10 @@ def test_a_graphics_card_that_is_not_there(panel):
 
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    head()
-    panel.ui.deviceCombo.currentIndex = 2
+    scan = head()
     before = nodes_of_scene()
-    click_and_wait(panel, panel.ui.runButton)
-    assert "cuda" in panel.ui.statusLabel.text.lower()
+    with pytest.raises(InputError, match=r"(?i)cuda"):  # the panel offers none
+        panel.logic.translate(scan, TINY_T2, device="cuda")
     assert nodes_of_scene() == before
 
 
@@ -248,7 +247,7 @@ def test_scan_and_region_under_transforms_of_their_own(logic, kind):
         assert made.GetParentTransformNode() is transform
         assert np.abs(matrix_of(made) - matrix_of(scan)).max() < 1e-6
         assert made.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
-    mask = sys.modules["MRITranslatePanel.scene"].maskArray(region, scan)
+    mask = sys.modules["MRITranslatePanel.regions"].maskArray(region, scan)
     for k, j, i in [tuple(index) for index in np.argwhere(mask >= 0)[::97]]:
         world = [0.0, 0.0, 0.0]
         scan.TransformPointToWorld([2.0 * i, 2.0 * j, 4.0 * k], world)

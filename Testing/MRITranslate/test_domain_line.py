@@ -15,7 +15,7 @@ def test_check_of_the_input_is_shown_and_never_in_the_way(panel):
     choose_model(panel, TINY_T2)
     before = nodes_of_scene()
     wait(lambda: "Looks like T1" in panel.ui.domainLabel.text)
-    assert "1a7f37" in panel.ui.domainLabel.styleSheet  # fits
+    assert "16702f" in panel.ui.domainLabel.styleSheet  # fits
     assert nodes_of_scene() == before
     panel.ui.inputSelector.setCurrentNode(nodes["ct"])
     assert panel.ui.domainLabel.text == ""
@@ -23,7 +23,7 @@ def test_check_of_the_input_is_shown_and_never_in_the_way(panel):
     assert "b3261e" in panel.ui.domainLabel.styleSheet  # refused
     panel.ui.inputSelector.setCurrentNode(nodes["t2"])
     wait(lambda: "looks like a T2" in panel.ui.domainLabel.text)
-    assert "9a6700" in panel.ui.domainLabel.styleSheet  # warned
+    assert "855600" in panel.ui.domainLabel.styleSheet  # warned
     panel.ui.inputSelector.setCurrentNode(nodes["t1"])
     wait(lambda: panel.logic._quietRun is not None)
     assert not panel.logic.running

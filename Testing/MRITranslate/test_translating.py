@@ -207,6 +207,7 @@ def test_quiet_questions_take_turns(panel):
     worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
     answers = []
     section = fresh_devices(panel)
+    wait(lambda: not worker.busyQuietly)  # what the test before has left
     head()
     shape = {"shape": [32, 96, 96]}
     worker.request("phantom", shape, lambda *report: None, lambda *result: answers.append(1), answers.append, True)
