@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from Testing.benchmarks.stalls import Stalls
+
 from .conftest import click_and_wait, wait
-from .stalls import Stalls
 from .test_comparejob import near
 from .test_generating import matrix_of, numbers
 from .test_panel import head, nodes_of_scene

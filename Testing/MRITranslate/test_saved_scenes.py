@@ -330,7 +330,7 @@ def test_the_panel_comes_back_as_it_was(panel, tmp_path):
     kinds = sys.modules["MRITranslatePanel.parameters"]
     state = {
         **STATE,
-        "device": kinds.Device.CPU,
+        "device": "cpu",
         "target": kinds.Target.ERROR,
         "method": kinds.Method.HIRESCAM,
         "xrayTarget": kinds.XrayTarget.REALISM,

@@ -102,12 +102,11 @@ def main(side: str, volume: str, model: str, device: str) -> None:
 
     slicer.util.selectModule("MRITranslate")
     panel = slicer.util.getModuleWidget("MRITranslate")
-    parameters = sys.modules["MRITranslatePanel.parameters"]
     node = slicer.util.loadVolume(volume)
     slicer.util.setSliceViewerLayers(background=node, fit=True)
     panel.ui.inputSelector.setCurrentNode(node)
     panel.ui.modelCombo.currentIndex = panel.ui.modelCombo.findData(model)
-    panel.logic.getParameterNode().device = parameters.Device(device.partition(":")[0])
+    panel.logic.getParameterNode().device = device
     panel._translate._domain._timer.stop()  # the quiet look at the input is no part of either side
     _paint()
     repeat = SIDES[side](panel)
