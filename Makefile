@@ -6,14 +6,14 @@ RUN := .venv/bin/python
 INSTALLED := .venv/.installed
 HOST := $(RUN) -m Testing.host --no-main-window --testing --no-splash --additional-module-paths MRITranslate
 
-.PHONY: help demo test lint bench screenshot figures install clean
+.PHONY: help demo test lint bench screenshots figures install clean
 
 help:
 	@echo "make demo        a phantom patient through the module: scores, demo-output/figure.png, demo-output/scene.mrb"
 	@echo "make test        format, lint, types, layers and all tests"
 	@echo "make lint        the same without the tests"
 	@echo "make bench       time and memory of a translation beside the bare network"
-	@echo "make screenshot  docs/images/panel.png, the panel in the test host"
+	@echo "make screenshots the pictures of docs/tutorial.md and the README: a tour of the panel by clicks"
 	@echo "make figures     the pictures of docs/explaining.md and docs/generating.md"
 	@echo "make clean       remove .venv and everything the commands wrote"
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13)."
@@ -40,10 +40,11 @@ test: lint
 bench: $(INSTALLED)
 	@$(RUN) -m Testing.benchmarks translate
 
-screenshot: $(INSTALLED)
+screenshots: $(INSTALLED)
 	@.venv/bin/mritranslate phantom --seed 7 --lesions 3 --shape 96 160 160 --output demo-output/phantom
 	@$(RUN) -m Testing.host --additional-module-paths MRITranslate --screenshot docs/images/panel.png \
 		--volume demo-output/phantom/t1.nii.gz --model t1_to_t2 --run
+	@$(RUN) -m Testing.host --testing --additional-module-paths MRITranslate --python-script Testing/tour.py -- docs/images
 
 figures: $(INSTALLED)
 	@$(RUN) -m Testing.figures

@@ -2,14 +2,16 @@
 
     python -m Testing.host --testing --additional-module-paths MRITranslate --python-script Testing/tour.py -- FOLDER
 
-It runs in Slicer too, with `Slicer` in place of `python -m Testing.host`. The pictures are FOLDER/NAME.png.
+It runs in Slicer too, with `Slicer` in place of `python -m Testing.host`. The pictures are FOLDER/tutorial_NAME.png.
 """
 
 import pathlib
 import sys
 import time
 
+import numpy as np
 import slicer
+import vtk
 
 LIMIT_S = 600
 SIZE = (1500, 950)
@@ -33,15 +35,18 @@ class Tour:
         if not button.enabled:
             raise RuntimeError(f"{button.text} cannot be clicked: {button.toolTip}")
         button.click()
-        end = time.monotonic() + LIMIT_S
-        while self.panel.logic.running:
-            slicer.app.processEvents()
-            time.sleep(0.005)
-            if time.monotonic() > end:
-                raise RuntimeError(f"{button.text} did not come to its end.")
+        self.wait(lambda: not self.panel.logic.running)
         said = self.ui.statusLabel.text
         print(f"{button.text}: {said}", flush=True)
         return said
+
+    def wait(self, condition) -> None:
+        end = time.monotonic() + LIMIT_S
+        while not condition():
+            slicer.app.processEvents()
+            time.sleep(0.005)
+            if time.monotonic() > end:
+                raise RuntimeError(f"The panel did not get there: {self.ui.statusLabel.text}")
 
     def choose(self, combo, data: str) -> None:
         combo.currentIndex = combo.findData(data)
@@ -59,10 +64,17 @@ class Tour:
 
     def picture(self, name: str) -> None:
         self.settle()
-        slicer.util.mainWindow().grab().save(str(self.folder / f"{name}.png"))
+        slicer.util.mainWindow().grab().save(str(self.folder / f"tutorial_{name}.png"))
 
-    def node(self, name: str):
-        return slicer.util.getNode(name)
+    def look_at(self, labels) -> None:
+        """Scroll all slice views to the middle of a label map's largest axial section."""
+        array = slicer.util.arrayFromVolume(labels) != 0
+        k = int(array.sum(axis=(1, 2)).argmax())
+        j, i = (int(place) for place in np.argwhere(array[k]).mean(axis=0))
+        point = slicer.util.arrayFromVTKMatrix(labels_to_ras(labels)) @ [i, j, k, 1]
+        for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            view.JumpSlice(*point[:3])
+        self.settle()
 
     # The steps
 
@@ -70,29 +82,48 @@ class Tour:
         self.show("translateSection")
         self.click(self.ui.phantomButton)
         slicer.util.resetSliceViews()
+        self.look_at(named("Phantom 1 lesions"))
         self.choose(self.ui.modelCombo, "t1_to_ct")
         self.ui.uncertaintyCheck.checked = True
         self.click(self.ui.runButton)
+        self.wait(lambda: self.ui.domainLabel.text)  # what the input looks like, looked at quietly after the run
         self.picture("translate")
+
+    def preview(self) -> None:
+        """What the next model would make of the slice that is shown."""
+        self.show("translateSection")
+        slicer.util.setSliceViewerLayers(background=named("Phantom 1 T1"), foreground=None)
+        self.choose(self.ui.modelCombo, "t1_to_t2")
+        self.ui.previewCheck.checked = True
+        self.wait(lambda: named("Phantom 1 T1 [preview of synthetic T2]") is not None)
+        self.wait(lambda: self.ui.domainLabel.text)
+        self.picture("preview")
+        self.ui.previewCheck.checked = False
+
+    def compare(self) -> None:
+        self.show("compareSection")
+        self.ui.compareReferenceSelector.setCurrentNode(named("Phantom 1 CT"))
+        self.ui.comparePredictionSelector.setCurrentNode(named("Phantom 1 T1 [synthetic CT]"))
+        self.click(self.ui.compareButton)
+        self.picture("compare")
 
     def explain(self) -> None:
         self.show("explainSection")
-        self.ui.checkMapCheck.checked = True
+        self.ui.anatomySelector.setCurrentNode(named("Phantom 1 tissues"))
         self.click(self.ui.explainSliceButton)
         self.picture("explain_slice")
-        self.ui.checkMapCheck.checked = False
         self.click(self.ui.explainButton)
         self.picture("explain")
 
     def generate(self) -> None:
         self.show("generateSection")
         self.click(self.ui.generateButton)
-        self.picture("generate_brains")
+        self.picture("brains")
         self.ui.reportEdit.setPlainText(REPORT)
         self.click(self.ui.radiographButton)
         self.click(self.ui.wordsButton)
         self.click(self.ui.xrayHeatButton)
-        self.picture("generate_xray")
+        self.picture("xray")
 
     def models(self) -> None:
         self.show("modelsSection")
@@ -100,10 +131,23 @@ class Tour:
         self.picture("models")
 
 
+def named(name):
+    """The node of a name; slicer.util.getNode takes brackets for a pattern."""
+    return slicer.mrmlScene.GetFirstNodeByName(name)
+
+
+def labels_to_ras(node):
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
 def run(folder: pathlib.Path) -> None:
     tour = Tour(folder)
     tour.translate()
+    tour.compare()
     tour.explain()
+    tour.preview()
     tour.generate()
     tour.models()
 

@@ -336,17 +336,17 @@ def viewsExist() -> bool:
 
 
 def showLayers(background, foreground, opacity: float) -> None:
-    """Show two volumes over each other in all slice views, if there are any; zoom only when another volume is shown."""
+    """Show two volumes over each other in all slice views, if there are any. A view that shows this background already
+    keeps its place and zoom."""
     if not viewsExist():
         return
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
-    shown = {composite.GetBackgroundVolumeID() for composite in composites}
-    slicer.util.setSliceViewerLayers(
-        background=background,
-        foreground=foreground,
-        foregroundOpacity=opacity,
-        fit=shown != {background.GetID()},
-    )
+    others = [view.GetLayoutName() for view in composites if view.GetBackgroundVolumeID() != background.GetID()]
+    slicer.util.setSliceViewerLayers(background=background, foreground=foreground, foregroundOpacity=opacity)
+    for name in others:
+        widget = slicer.app.layoutManager().sliceWidget(name)
+        if widget is not None:
+            widget.sliceController().fitSliceToBackground()
 
 
 def showPictures(node) -> None:

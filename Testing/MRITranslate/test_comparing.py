@@ -29,6 +29,22 @@ def section(panel):
     panel.ui.compareSection.collapsed = True
 
 
+def test_views_keep_their_place_after_a_comparison(section):
+    """Its own views show other volumes; that is no reason to scroll those of the ordinary layout."""
+    import slicer
+
+    scan = section.ui.inputSelector.currentNode()
+    results = sys.modules["MRITranslatePanel.results"]
+    results.showLayers(scan, None, 0.0)
+    compared(section)
+    section.ui.compareSection.collapsed = True
+    view = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+    offset = view.GetSliceOffset() + 3 * scan.GetSpacing()[2]
+    view.SetSliceOffset(offset)
+    click_and_wait(section, section.ui.runButton)
+    assert view.GetSliceOffset() == pytest.approx(offset)
+
+
 def compared(section):
     click_and_wait(section, section.ui.compareButton)
     assert "Prediction [scores]" in section.ui.statusLabel.text, section.ui.statusLabel.text

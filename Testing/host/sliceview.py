@@ -163,6 +163,7 @@ class qMRMLSliceControllerWidget(QWidget):
         label = QtWidgets.QLabel(f" {name[0]} ")
         label.setStyleSheet(f"background: {_COLOURS.get(name[0], '#888888')}; color: black")
         self._offset = QtWidgets.QLabel()
+        self._offset.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
         row.addWidget(label)
         row.addWidget(self._offset, 1)
         self._show()
