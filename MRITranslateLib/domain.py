@@ -118,14 +118,18 @@ def _check_extent(image: sitk.Image, card: TranslationCard) -> list[str]:
         if not extents[0] / _EXTENT_TOLERANCE <= extent <= extents[1] * _EXTENT_TOLERANCE:
             warnings.append(
                 f"The field of view is {extent:.0f} mm {name}; "
-                f"the model was trained on {extents[0]:.0f} to {extents[1]:.0f} mm."
+                f"the model was trained on {_span(*(format(value, '.0f') for value in extents))} mm."
             )
         if not spacings[0] / _SPACING_TOLERANCE <= spacing <= spacings[1] * _SPACING_TOLERANCE:
             warnings.append(
                 f"The voxel spacing is {spacing:.3g} mm {name}; "
-                f"the model was trained on {spacings[0]:.3g} to {spacings[1]:.3g} mm."
+                f"the model was trained on {_span(*(format(value, '.3g') for value in spacings))} mm."
             )
     return warnings
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def thinned(array: np.ndarray) -> np.ndarray:
