@@ -16,7 +16,7 @@ from . import results
 from .comparejob import CompareJob, ReportJob
 from .compareviews import Mode, Views
 from .parameters import ImageKind
-from .sections import allow
+from .sections import allow, refusal
 
 PICTURE_WIDTH = 300
 
@@ -58,8 +58,9 @@ class CompareSection:
             self._leaveViews()
             ui.compareResultLabel.text = ""
         ui.compareResultLabel.visible = bool(ui.compareResultLabel.text)
-        allow(ui.compareButton, self._reasonNot(self._makeJob), _("Score the prediction against the reference."))
-        allow(ui.compareExportButton, self._reasonNot(self._makeReport), _("Write the last comparison to the file."))
+        idle = _("The panel is not in use.") if self._parameters is None else ""
+        allow(ui.compareButton, idle or refusal(self._makeJob), _("Score the prediction against the reference."))
+        allow(ui.compareExportButton, idle or refusal(self._makeReport), _("Write the last comparison to the file."))
         seen = self._compared is not None and results.viewsExist()
         allow(ui.compareViewCombo, "" if seen else _("Compare first."), _("How the slice views show both volumes."))
         for widget in (ui.curtainLabel, ui.curtainSlider):
@@ -68,16 +69,6 @@ class CompareSection:
     def _isPresent(self) -> bool:
         nodes = (self._job.referenceNode, self._job.predictionNode, self._compared.table, self._compared.difference)
         return all(slicer.mrmlScene.IsNodePresent(node) for node in nodes)
-
-    def _reasonNot(self, makeJob) -> str:
-        """What the job would be refused for, "" for nothing."""
-        if self._parameters is None:
-            return _("The panel is not in use.")
-        try:
-            makeJob().check()
-        except InputError as error:
-            return str(error)
-        return ""
 
     # Comparing
 

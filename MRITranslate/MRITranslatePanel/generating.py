@@ -14,7 +14,7 @@ from . import results
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .parameters import XrayTarget
-from .sections import allow, chooseItem, fillCombo, readCard
+from .sections import allow, chooseItem, fillCombo, readCard, refusal
 
 
 class GenerateSection(VTKObservationMixin):
@@ -84,26 +84,17 @@ class GenerateSection(VTKObservationMixin):
     def update(self) -> None:
         """Enable what can be done; a disabled button says in its tool tip why."""
         ui = self._ui
+        idle = _("The panel is not in use.") if self._parameters is None else ""
         for button, makeJob, what in (
             (ui.generateButton, self._generateJob, _("Make a volume whose slices are the pictures.")),
             (ui.radiographButton, self._radiographJob, _("Make the X-ray of the report, or several.")),
             (ui.xrayHeatButton, self._heatJob, _("Make a heat map of the X-ray: the places that matter.")),
             (ui.wordsButton, self._wordsJob, _("Show which words of the report matter.")),
         ):
-            allow(button, self._reasonNot(makeJob), what)
+            allow(button, idle or refusal(makeJob), what)
         if self._wordsTable is not None and not slicer.mrmlScene.IsNodePresent(self._wordsTable):
             self._showWords(None)  # patient data, which goes with its scene
         ui.wordsLabel.visible = ui.wordsText.visible = self._wordsTable is not None
-
-    def _reasonNot(self, makeJob) -> str:
-        """What the job would be refused for, "" for nothing."""
-        if self._parameters is None:
-            return _("The panel is not in use.")
-        try:
-            makeJob().check()
-        except InputError as error:
-            return str(error)
-        return ""
 
     # What is chosen
 

@@ -9,10 +9,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib import catalog
-from MRITranslateLib.errors import InputError, PackageError
+from MRITranslateLib.errors import PackageError
 
 from .modeljobs import AddModelJob, CatalogueJob, DownloadJob, RemoveModelJob, VerifyJob
-from .sections import allow
+from .sections import allow, refusal
 
 SETTING = "MRITranslate/CatalogueURL"
 TITLE_WIDTH = 150
@@ -96,12 +96,12 @@ class ModelsSection:
         allow(ui.removeButton, nothing or stays, _("Delete the selected model from this computer."))
         allow(
             ui.addModelButton,
-            _reasonNot(AddModelJob(self._path)),
+            refusal(lambda: AddModelJob(self._path)),
             _("Check this package and copy it into your folder of models."),
         )
         allow(
             ui.catalogueButton,
-            _reasonNot(CatalogueJob(self._address)),
+            refusal(lambda: CatalogueJob(self._address)),
             _(
                 "Fetch the catalogue from its server. The server learns your network address, as of any download, and "
                 "nothing else."
@@ -278,15 +278,6 @@ class ModelsSection:
             slicer.util.errorDisplay(message.format(folder=folder, reason=error.strerror))
             return
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(folder))
-
-
-def _reasonNot(job) -> str:
-    """What the job would be refused for at once, "" for nothing."""
-    try:
-        job.check()
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def _traces() -> list:

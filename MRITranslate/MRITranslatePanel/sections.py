@@ -37,6 +37,15 @@ def allow(button, reason: str, what: str) -> None:
     button.toolTip = reason or what
 
 
+def refusal(makeJob) -> str:
+    """What a job would be refused for, by its own check or already when it is made; "" for nothing."""
+    try:
+        makeJob().check()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def fillCombo(combo, items) -> None:
     """Give a combo box these (text, data) entries; not if it has them: it may be about to tell that one was picked."""
     if [(combo.itemText(index), combo.itemData(index)) for index in range(combo.count)] == items:
