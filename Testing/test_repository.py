@@ -15,7 +15,7 @@ SOURCES = (".py", ".ui", ".toml", ".yaml", ".yml", ".json", ".md", ".txt", ".cma
 
 def tracked_files() -> list[Path]:
     """Every file that git knows and that is still there."""
-    listing = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True)
+    listing = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, encoding="utf-8")
     if listing.returncode != 0:
         pytest.skip("this is not a git checkout, so there is no list of its files")
     return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -27,7 +27,7 @@ def text_files() -> list[Path]:
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter at the repository's root."""
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120)
 
 
 def test_top_level_layout() -> None:

@@ -49,7 +49,13 @@ def app(models_folder):
     os.environ["OMP_NUM_THREADS"] = "1"
     from Testing.host import application
 
-    yield application.start(module_paths=[ROOT / "MRITranslate"], main_window=True)
+    host = application.start(module_paths=[ROOT / "MRITranslate"], main_window=True)
+    import slicer
+
+    if "MRITranslate" not in getattr(slicer.modules, "sampleDataSources", {}):
+        # Other tests of this process had started the host without the module; Slicer loads all before it says so.
+        host.native.startupCompleted.emit()
+    yield host
     sys.modules["MRITranslatePanel.worker"].sharedWorker().stop()
 
 

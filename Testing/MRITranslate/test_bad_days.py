@@ -305,7 +305,7 @@ def run_script(tmp_path, text, *arguments):
         "--",
         *arguments,
     ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, check=False)
 
 
 def test_script_without_main_window(models, tmp_path):

@@ -106,7 +106,10 @@ def test_every_package_that_would_be_installed_is_looked_for(dependencies):
 def test_looking_imports_nothing():
     """Torch is looked for by its files; importing it would cost seconds and memory in Slicer's process."""
     code = "import importlib.util, sys; importlib.util.find_spec('torch'); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True).stdout
+        == "False\n"
+    )
 
 
 def test_looking_takes_no_time(dependencies):

@@ -32,7 +32,7 @@ def test_examples_run(document, heading, tmp_path):
     module = ["--additional-module-paths", str(ROOT / "MRITranslate")]
     host = [sys.executable, "-m", "Testing.host", "--no-main-window", "--testing", *module]
     done = subprocess.run(
-        [*host, "--python-script", str(script)], cwd=ROOT, capture_output=True, text=True, timeout=280
+        [*host, "--python-script", str(script)], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The examples ran to their end." in done.stdout

@@ -76,6 +76,8 @@ def test_cmake_says_the_same():
 
 def test_repository_has_a_licence_and_is_small_enough():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    ).stdout
     sizes = [path.stat().st_size for path in (ROOT / name for name in listed.split("\0") if name) if path.is_file()]
     assert sum(sizes) < MOST_BYTES

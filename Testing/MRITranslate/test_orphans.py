@@ -48,7 +48,7 @@ def start(then, window=True):
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert host.stdout is not None

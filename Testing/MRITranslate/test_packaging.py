@@ -66,7 +66,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (slicer / "Generate.cmake").write_text(GENERATE)
     build = tmp_path_factory.mktemp("build")
     command = ["cmake", "-S", ROOT, "-B", build, f"-DSlicer_DIR={slicer}", "-DBUILD_TESTING=ON"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     return build
 
@@ -95,7 +95,7 @@ def test_installed_library_is_complete(installed: Path) -> None:
     scripts = installed / "qt-scripted-modules"
     environment = {**os.environ, "PYTHONPATH": str(scripts), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, env=environment, cwd="/"
+        [sys.executable, "-P", "-c", code], capture_output=True, encoding="utf-8", check=False, env=environment, cwd="/"
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(scripts)

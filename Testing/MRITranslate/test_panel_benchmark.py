@@ -23,7 +23,9 @@ def test_panel_benchmark(models, models_folder, tmp_path):
         str(tmp_path / "f.json"),
     ]
     environment = {**os.environ, "MRITRANSLATE_MODELS": str(models_folder)}
-    ended = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    ended = subprocess.run(
+        [*command, *options], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=500
+    )
     assert ended.returncode in (0, 1), ended.stderr  # whether the bars are met is no matter of this volume
     report = json.loads((tmp_path / "f.json").read_text())
     assert len(report["panel"]["seconds"]) == len(report["in_process"]["seconds"]) == 1

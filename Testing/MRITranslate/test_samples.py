@@ -21,7 +21,7 @@ def test_samples_are_registered_at_the_start():
         "print([one.thumbnailFileName for one in sources]); slicer.util.exit(0)"
     )
     host = [sys.executable, "-m", "Testing.host", "--testing", "--additional-module-paths", str(ROOT / "MRITranslate")]
-    done = subprocess.run([*host, "--python-code", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*host, "--python-code", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240)
     assert done.returncode == 0, done.stderr
     assert "('MRITranslatePhantom', 'loadPhantomSample')" in done.stdout
     assert "('MRITranslateBrain', 'loadBrainSample')" in done.stdout

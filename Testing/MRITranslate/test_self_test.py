@@ -71,7 +71,9 @@ def run(code, *options, **variables):
     command = [sys.executable, "-m", "Testing.host", *options, "--testing", "--no-splash"]
     command += ["--additional-module-paths", str(ROOT / "MRITranslate"), "--python-code", code]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=500)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT, env=environment, timeout=500
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "does not have observer" not in done.stderr
 

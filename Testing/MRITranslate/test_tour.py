@@ -13,7 +13,7 @@ PICTURES = ("translate", "compare", "explain_slice", "explain", "preview", "brai
 def test_every_section_is_clicked_through_and_leaves_a_picture(tmp_path):
     module = ["--additional-module-paths", str(ROOT / "MRITranslate")]
     host = [sys.executable, "-m", "Testing.host", "--testing", *module, "--python-script", "Testing/tour.py"]
-    done = subprocess.run([*host, "--", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=290)
+    done = subprocess.run([*host, "--", str(tmp_path)], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=290)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.count("Made ") == 8, done.stdout

@@ -201,7 +201,7 @@ def test_killing_a_tree_reaches_grandchildren(app):
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "print(child.pid, flush=True); child.wait()"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
     grandchild = int(parent.stdout.readline())
     sys.modules["MRITranslatePanel.process_tree"].killTree(parent.pid)
     parent.wait(10)

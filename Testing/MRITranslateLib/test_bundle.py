@@ -217,10 +217,10 @@ def test_the_command(tmp_path: Path) -> None:
     tiny_package(tmp_path / "tiny")
     command = [sys.executable, "-m", "MRITranslateLib.cli", "models", "export", str(tmp_path / "tiny")]
     command += ["--monai-bundle", str(tmp_path / "bundle"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"model": "tiny", "bundle": str(tmp_path / "bundle")}
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert again.returncode == 2
     assert again.stderr.startswith("Error: ")
     assert "not empty" in again.stderr

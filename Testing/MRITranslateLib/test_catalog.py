@@ -301,5 +301,5 @@ def test_listing_needs_the_standard_library_only(pristine: Path, user_folder: Pa
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-S", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=user_folder, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=user_folder, check=True)
     assert done.stdout.split("\n")[:2] == ["tiny None True", "set()"]

@@ -101,5 +101,5 @@ def test_monai_is_imported_by_the_one_network_that_needs_it():
         "MRITranslateLib.generate, MRITranslateLib.translate; build('dcgan_generator', {'size': 16}); "
         "assert 'monai' not in sys.modules; build('densenet121', {'blocks': [1, 1]}); assert 'monai' in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr

@@ -121,7 +121,9 @@ def test_conforms_to_the_standard(tmp_path, facts, with_source):
         needed = TYPE_1["all"] + (" " + TYPE_1["placed"] if facts.placed else "") + " " + TYPE_1[data.Modality]
         assert [keyword for keyword in needed.split() if data.get(keyword) in (None, "")] == []
         if DCIODVFY:
-            found = subprocess.run([DCIODVFY, "-new", made.folder / name], capture_output=True, text=True, check=False)
+            found = subprocess.run(
+                [DCIODVFY, "-new", made.folder / name], capture_output=True, encoding="utf-8", check=False
+            )
             assert "Error" not in found.stderr, found.stderr
 
 

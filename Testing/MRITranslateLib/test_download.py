@@ -118,7 +118,7 @@ def test_nothing_is_fetched_at_import() -> None:
         "print(sorted({'torch', 'numpy', 'pydantic', 'requests'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == "[]"
 
 

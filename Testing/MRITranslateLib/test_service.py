@@ -53,7 +53,7 @@ def test_a_folder_with_other_files_is_neither_used_nor_emptied(tmp_path: Path) -
         cwd=ROOT,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert ended.returncode == 2
@@ -170,7 +170,7 @@ def test_the_folder_goes_when_the_parent_is_killed(tmp_path: Path) -> None:
         "sys.stdin.read()"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert parent.stdout is not None
     _, folder = parent.stdout.readline().split()

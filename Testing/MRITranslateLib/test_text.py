@@ -183,5 +183,5 @@ def test_reports_that_say_nothing_or_too_much_are_refused(folder, text, says):
 
 def test_transformers_is_imported_late():
     code = "import sys, MRITranslateLib.text; print('transformers' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True)
     assert done.stdout.strip() == "False"

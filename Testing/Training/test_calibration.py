@@ -80,7 +80,7 @@ def test_the_command_measures_a_package_that_is_there(subjects, tmp_path):
     before = (folder / "weights.safetensors").read_bytes()
     command = [sys.executable, "-m", "Training.calibration", folder, "--data.root", subjects]
     command += ["--data.train", "[]", "--data.validation", "[ms_a, phantom-3]", "--data.phantom_shape", "[4, 32, 32]"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     (entry,) = mt.load_package(folder).card.calibration
     assert json.loads(ended.stdout) == json.loads(entry.model_dump_json())
     assert entry.subjects == ["ms_a", "phantom-3"]

@@ -68,7 +68,7 @@ def start(module: str, *arguments: object) -> Side:
     """Begin a side: a module of this folder, whose `main` gets the arguments as text."""
     command = [sys.executable, "-m", f"{__package__}.{module}", *map(str, arguments)]
     root = Path(__file__).resolve().parents[2]
-    return Side(subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    return Side(subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"))
 
 
 class Turns:

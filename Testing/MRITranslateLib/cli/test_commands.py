@@ -363,9 +363,9 @@ def test_version_and_help_do_without_torch() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'monai', 'SimpleITK', 'pydantic'} & set(sys.modules)))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert ended.stdout.splitlines()[-1] == "[]"
-    ended = subprocess.run(command("--version"), cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(command("--version"), cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert ended.stdout == f"mritranslate {__version__}\n"
 
 
@@ -373,7 +373,7 @@ def test_no_file_as_a_process(files: Files, tmp_path: Path) -> None:
     arguments = command(
         "translate", tmp_path / "none.nii.gz", "-m", files.package, "-o", tmp_path / "o.nii.gz", "--json"
     )
-    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert len(ended.stderr.splitlines()) == 1
@@ -398,7 +398,7 @@ def test_interrupted(tmp_path: Path) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "working\n"

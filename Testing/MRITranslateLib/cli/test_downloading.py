@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,10 @@ def test_an_interrupted_download_is_resumed(
     site.pages["/tiny.zip"].pause_s = 0.3
     command = [sys.executable, "-m", "MRITranslateLib.cli", "models", "download", "tiny", "--catalogue", address]
     environment = {**os.environ, "MRITRANSLATE_MODELS": str(tmp_path / "models")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background hands down "ignore"
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=heeding
+    )
     parts = tmp_path / "models" / UNFINISHED
     until(lambda: any(path.stat().st_size for path in parts.glob("*.part")), 60)
     process.send_signal(how)

@@ -15,7 +15,7 @@ def run(*arguments):
         [sys.executable, "-m", "Testing.host", *map(str, arguments)],
         cwd=REPOSITORY,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
 

@@ -26,7 +26,7 @@ def seen():
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         for tag, (script, _) in SUITES.items()
     }
