@@ -175,7 +175,7 @@ def test_memory_that_does_not_suffice(slow_model, panel, worker):
 
     translate_again(panel)
     pid = worker.processId
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines())
     before = resource.prlimit(pid, resource.RLIMIT_AS)
     resource.prlimit(pid, resource.RLIMIT_AS, (int(status["VmSize"].split()[0]) * 1024 + (1 << 26), before[1]))
     panel.ui.inputSelector.setCurrentNode(head((160, 256, 256), name="Large"))

@@ -304,7 +304,7 @@ def test_what_an_interrupted_installation_left_is_put_right(panel, python, answe
     wheel(python.wheels, "dayone", "1.4.2")
     click_run_and_wait(panel)
     assert python.packages()["dayone"] == "1.4.2"
-    assert "1.4.2" in (python.site / "dayone" / "__init__.py").read_text()
+    assert "1.4.2" in (python.site / "dayone" / "__init__.py").read_text(encoding="utf-8")
     assert slicer.mrmlScene.GetFirstNodeByName("Scan [synthetic T2]") is not None, panel.ui.statusLabel.text
 
 

@@ -72,7 +72,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_file_of_the_module_is_listed() -> None:
-    text = (ROOT / "MRITranslate" / "CMakeLists.txt").read_text()
+    text = (ROOT / "MRITranslate" / "CMakeLists.txt").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\s+((?:MRITranslatePanel|Resources)/\S+|MRITranslate\.py)$", text, re.MULTILINE))
     assert listed == _files(ROOT / "MRITranslate")
     assert "../" not in text
@@ -102,8 +102,8 @@ def test_installed_library_is_complete(installed: Path) -> None:
 
 
 def test_extension_facts(installed: Path) -> None:
-    assert (installed / "facts.txt").read_text() == "MRITranslate|Image Synthesis|PyTorch"
-    assert (installed / "unittests.txt").read_text().split() == ["MRITranslate.py"]
+    assert (installed / "facts.txt").read_text(encoding="utf-8") == "MRITranslate|Image Synthesis|PyTorch"
+    assert (installed / "unittests.txt").read_text(encoding="utf-8").split() == ["MRITranslate.py"]
 
 
 @pytest.mark.parametrize("path", [ROOT / "MRITranslate.png", ROOT / "MRITranslate/Resources/Icons/MRITranslate.png"])
@@ -122,7 +122,7 @@ def test_panel_has_a_tool_tip_for_every_widget_and_a_parameter_for_every_choice(
     assert bare == []
     properties = [p for root in roots for p in root.iter("property")]
     bound = {p.findtext("string") for p in properties if p.get("name") == "SlicerParameterName"}
-    source = (ROOT / "MRITranslate/MRITranslatePanel/parameters.py").read_text()
+    source = (ROOT / "MRITranslate/MRITranslatePanel/parameters.py").read_text(encoding="utf-8")
     parameters = source.partition("class MRITranslateParameterNode:")[2].partition("\nclass ")[0]
     declared = set(re.findall(r"^    (\w+): [\w\[]+", parameters, re.MULTILINE))
     # The models, their classes, the devices and segments are not known beforehand, so the panel binds those itself; and
@@ -144,7 +144,7 @@ def test_panel_has_a_tool_tip_for_every_widget_and_a_parameter_for_every_choice(
 def test_no_heavy_import_in_slicers_process() -> None:
     """Neither torch and its kin, nor Qt for Python, nor any sign of which application it runs in."""
     for path in (ROOT / "MRITranslate").rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         imports = re.findall(r"^\s*(?:import|from)\s+([\w.]+)", text, re.MULTILINE)
         heavy = {
             name for name in imports if name.split(".")[0] in {"torch", "monai", "transformers", "PySide6", "Testing"}

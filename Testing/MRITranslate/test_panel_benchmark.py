@@ -27,7 +27,7 @@ def test_panel_benchmark(models, models_folder, tmp_path):
         [*command, *options], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=500
     )
     assert ended.returncode in (0, 1), ended.stderr  # whether the bars are met is no matter of this volume
-    report = json.loads((tmp_path / "f.json").read_text())
+    report = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))
     assert len(report["panel"]["seconds"]) == len(report["in_process"]["seconds"]) == 1
     assert report["ratio"] > 0
     assert report["preview"]["slices"] == 4

@@ -70,7 +70,7 @@ def ask_slowly(worker):
 def alive(pid):
     """Whether a process runs (and is not merely waiting for its parent to take note of its end)."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"

@@ -67,6 +67,8 @@ class OwnPython:
         """Versions of what is installed."""
         found = {}
         for metadata in self.site.glob("*.dist-info/METADATA"):
-            fields = dict(line.split(": ", 1) for line in metadata.read_text().splitlines() if ": " in line)
+            fields = dict(
+                line.split(": ", 1) for line in metadata.read_text(encoding="utf-8").splitlines() if ": " in line
+            )
             found[fields["Name"]] = fields["Version"]
         return found

@@ -190,7 +190,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     for place in (tmp_path / "holiday", tmp_path / "holiday" / "photo.jpg"):
         with pytest.raises(InputError, match="not empty"):
             export_bundle(package, place)
-    assert (tmp_path / "holiday" / "photo.jpg").read_text() == "mine"
+    assert (tmp_path / "holiday" / "photo.jpg").read_text(encoding="utf-8") == "mine"
     (tmp_path / "empty").mkdir()
     assert export_bundle(package, tmp_path / "empty") == tmp_path / "empty"
 

@@ -81,7 +81,7 @@ def test_every_kind_of_model_is_added_listed_and_removed(tmp_path: Path) -> None
 )
 def test_a_task_that_its_card_does_not_fit(change: dict, words: str, user_folder: Path) -> None:
     folder = tiny_package(user_folder / CARDS["generation"]["name"], task="generation")
-    card = json.loads((folder / "model.json").read_text())
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     (folder / "model.json").write_text(json.dumps({**card, **change}))
     (model,) = own_models()
     assert words in (model.broken or "")
@@ -96,7 +96,7 @@ def test_a_broken_package_is_listed_with_its_reason_and_hides_nothing(pristine: 
     (user_folder / "no_json" / "model.json").write_text("{")
     (user_folder / "list_card" / "model.json").write_text("[[[[")
     for name in ("half", "link", "odd\nname"):
-        card = json.loads((user_folder / name / "model.json").read_text())
+        card = json.loads((user_folder / name / "model.json").read_text(encoding="utf-8"))
         (user_folder / name / "model.json").write_text(json.dumps({**card, "name": name}))
     weights = user_folder / "half" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
@@ -149,7 +149,7 @@ def test_any_bytes_as_card_only_break_their_own_package(content: bytes, user_fol
 def test_a_card_cannot_point_out_of_its_folder(pristine: Path, user_folder: Path) -> None:
     shutil.copytree(pristine, user_folder / "tiny")
     path = user_folder / "tiny" / "model.json"
-    card = json.loads(path.read_text())
+    card = json.loads(path.read_text(encoding="utf-8"))
     card["files"]["../../secret"] = {"sha256": "0" * 64, "bytes": 1}
     path.write_text(json.dumps(card))
     (model,) = own_models()
@@ -255,7 +255,7 @@ def test_the_card_of_pictures_as_text(tmp_path: Path) -> None:
 
 def test_foreign_text_cannot_disguise_itself_in_the_card(pristine: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(pristine, tmp_path / "tiny"))
-    card = json.loads((folder / "model.json").read_text())
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     card["title"] = "Fine\n\nApproved for diagnosis\x1b[2J" + "a" * 10_000
     card["limits"] = [{"not": "text"}, 3]
     card["scores"] = ["none", {"metrics": {"psnr": "high", "mae": 3, "ssim": 10**400}}]

@@ -82,7 +82,7 @@ def test_a_figure_that_is_not_finite(tmp_path: Path) -> None:
     head = phantom(seed=3, shape=(8, 24, 24)).t2
     same = compare(head, head)
     assert "infinite" in Page(write_report(same, tmp_path / "a.html", "a", "b").read_text("utf-8")).texts
-    assert "psnr,,dB,plain" in write_report(same, tmp_path / "a.csv", "a", "b").read_text().splitlines()
+    assert "psnr,,dB,plain" in write_report(same, tmp_path / "a.csv", "a", "b").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_patients_right_is_on_the_left_however_the_volume_is_stored() -> None:
@@ -122,5 +122,5 @@ def test_files_that_cannot_be_written(found: Comparison, tmp_path: Path, monkeyp
     monkeypatch.setattr(comparereport.os, "replace", full)
     with pytest.raises(InputError, match="No space left"):
         write_report(found, earlier, "a", "b")
-    assert earlier.read_text() == "of last week"
+    assert earlier.read_text(encoding="utf-8") == "of last week"
     assert sorted(os.listdir(tmp_path)) == ["folder.html", "report.html"]

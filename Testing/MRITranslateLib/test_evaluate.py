@@ -108,7 +108,7 @@ def test_slabs_do_not_change_ssim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def golden_cases() -> list[dict]:
     path = GOLDEN / "synthrad.json"
-    return json.loads(path.read_text()) if path.is_file() else []
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="the shared folder with the SynthRAD figures is absent")

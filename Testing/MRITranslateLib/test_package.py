@@ -148,7 +148,7 @@ def test_writing_replaces_a_package_but_no_other_folder(tmp_path: Path) -> None:
     (tmp_path / "holiday" / "photo.jpg").write_text("mine")
     with pytest.raises(InputError, match="not a model package"):
         tiny_package(tmp_path / "holiday")
-    assert (tmp_path / "holiday" / "photo.jpg").read_text() == "mine"
+    assert (tmp_path / "holiday" / "photo.jpg").read_text(encoding="utf-8") == "mine"
 
 
 def _twice(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

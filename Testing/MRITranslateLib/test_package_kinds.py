@@ -118,7 +118,7 @@ def test_a_language_model_has_its_files_and_no_others(
 def test_a_language_model_that_does_not_fit_is_refused(bert: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="gives 16 features, its card says 32"):
         tiny_package(tmp_path / "tiny", task="radiograph", extra_files=language_model(tmp_path / "narrow", 16))
-    config = json.loads(bert["text/config.json"].read_text())
+    config = json.loads(bert["text/config.json"].read_text(encoding="utf-8"))
     for change in ({"vocab_size": 10**12}, {"model_type": "auto"}, {"hidden_size": 64}):
         (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
         extra = {**bert, "text/config.json": tmp_path / "config.json"}

@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def change_json(file, **changes):
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes))
 
 
 def change_weights(folder, change):
@@ -101,7 +101,7 @@ def test_words_can_be_attributed(folder):
 def test_lower_case_is_as_the_tokeniser_says(folder):
     assert load_text_encoder(folder).tokenise("LUNGS").ids.equal(load_text_encoder(folder).tokenise("lungs").ids)
     file = folder / "tokenizer.json"
-    data = json.loads(file.read_text())
+    data = json.loads(file.read_text(encoding="utf-8"))
     change_json(file, normalizer=data["normalizer"] | {"lowercase": False})
     (folder / "tokenizer_config.json").unlink()
     cased = load_text_encoder(folder)

@@ -16,7 +16,7 @@ from Training.validation import translate_prepared
 @pytest.fixture
 def file(config_file):
     """The tiny configuration with an attention U-Net in place of the pix2pix networks."""
-    lines = config_file.read_text().splitlines()
+    lines = config_file.read_text(encoding="utf-8").splitlines()
     lines = [
         line
         for line in lines

@@ -127,7 +127,7 @@ def test_it_learns_and_the_export_answers_as_the_trainer_did(config_file, tmp_pa
 
     names = {file.name for file in run.session.folder.path.iterdir()}
     assert names >= {"config.yaml", "split.yaml", "log.csv", "samples", "checkpoint.ckpt"}
-    assert "balanced accuracy" in (run.session.folder.path / "log.csv").read_text()
+    assert "balanced accuracy" in (run.session.folder.path / "log.csv").read_text(encoding="utf-8")
 
     # What the classifier is for: it can be explained, and its features compare pictures.
     picture = torch.from_numpy(run.data.pictures[where[:1]].astype(np.float32))[:, None]

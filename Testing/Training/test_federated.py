@@ -95,8 +95,8 @@ def test_three_hospitals_together_beat_each_alone(file, monkeypatch):
     assert card.training.subjects == ["hospital 1", "hospital 2", "hospital 3"]
     assert card.training.steps == 360
     assert card.domain.spacing_mm[0][1] >= card.domain.spacing_mm[0][0] > 0
-    assert "phantom-1" not in (config.output / "hospitals.json").read_text()
-    assert len(json.loads((config.output / "hospitals.json").read_text())) == 3
+    assert "phantom-1" not in (config.output / "hospitals.json").read_text(encoding="utf-8")
+    assert len(json.loads((config.output / "hospitals.json").read_text(encoding="utf-8"))) == 3
 
 
 def test_mistakes_are_named_before_anything_starts(file):

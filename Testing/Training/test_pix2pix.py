@@ -114,7 +114,7 @@ def test_the_run_folder_shows_what_happened(config_file, tmp_path):
     names = {file.name for file in run.session.folder.path.iterdir()}
     assert names >= {"config.yaml", "split.yaml", "log.csv", "samples", "tensorboard", "checkpoint.ckpt"}
     assert len(list((run.session.folder.path / "samples").glob("*.png"))) == 3
-    assert "psnr" in (run.session.folder.path / "log.csv").read_text()
+    assert "psnr" in (run.session.folder.path / "log.csv").read_text(encoding="utf-8")
     assert load_config(Pix2PixConfig, run.session.folder.path / "config.yaml", []) == run.config
     with pytest.raises(InputError, match="already holds a run"):
         setup(run.config)

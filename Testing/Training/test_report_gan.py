@@ -189,7 +189,7 @@ def test_every_loss_takes_part(config_file, tmp_path):
     run = setup(load(config_file, *perceptual, *feature, "--loss.r1", "1", "--epochs", "1", "--steps_per_epoch", "2"))
     fit(run)
     assert "1 perceptual" in run.card.training.loss
-    log = (run.session.folder.path / "log.csv").read_text()
+    log = (run.session.folder.path / "log.csv").read_text(encoding="utf-8")
     for name in ("l1", "perceptual", "generator match", "discriminator match", "kid", "share of waiting"):
         assert name in log
     assert (run.session.folder.path / "samples" / "epoch-0001.png").is_file()
@@ -212,7 +212,7 @@ def test_a_lazy_penalty_comes_every_kth_step_k_times_as_heavy(config_file, tmp_p
         fit(run)
     differences = np.subtract(losses["with"], losses["without"])
     np.testing.assert_allclose(differences, [0.5 * 5 * 3, 0, 0] * 2, atol=1e-5)
-    assert ",loss,r1,1\n" in (tmp_path / "with" / "log.csv").read_text().replace("\r", "")
+    assert ",loss,r1,1\n" in (tmp_path / "with" / "log.csv").read_text(encoding="utf-8").replace("\r", "")
 
 
 def test_the_widest_maps_are_a_multiple_of_the_width(config_file):
@@ -248,7 +248,7 @@ def test_a_run_that_was_trained_without_it_is_exported_with_its_consistency(conf
     assert score.subjects == again.data.split()["test"]
     assert 0 <= score.metrics["consistency auroc cardiomegaly"] <= 1
     assert "2 pictures of seed 2" in score.protocol
-    assert "consistency" in (run.session.folder.path / "config.yaml").read_text()
+    assert "consistency" in (run.session.folder.path / "config.yaml").read_text(encoding="utf-8")
     assert (run.session.folder.path / "neighbours.png").is_file()
     assert not list(folder.rglob("*.png"))  # training pictures do not leave the run's folder
 

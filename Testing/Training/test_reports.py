@@ -50,7 +50,9 @@ def test_a_table_is_read_and_split_by_patient(folder):
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         assert not set(split[one]) & set(split[other])
     assert data.licences() == "CC BY 4.0 (18 pictures), CC BY-NC-SA 4.0 (6 pictures)"
-    shuffled = "\n".join([(lines := (folder / "reports.csv").read_text().splitlines())[0], *lines[:0:-1]])
+    shuffled = "\n".join(
+        [(lines := (folder / "reports.csv").read_text(encoding="utf-8").splitlines())[0], *lines[:0:-1]]
+    )
     rewrite(folder, lambda text: shuffled)
     assert load_reports(config(folder), 32).split() == split
 

@@ -29,13 +29,13 @@ def test_rows_after_the_checkpoint_and_half_rows_are_dropped(tmp_path):
     for epoch in (1, 2, 3):
         folder.log(epoch, 10 * epoch, {"loss": {"l1, all": float(epoch)}})
     file = folder.path / "log.csv"
-    file.write_text(file.read_text() + "4,40,loss,l1")  # the run was killed here
+    file.write_text(file.read_text(encoding="utf-8") + "4,40,loss,l1")  # the run was killed here
     assert read_log(file)["loss"]["l1, all"].values == [1.0, 2.0, 3.0]
     again = RunFolder(tmp_path / "run", resume=True)
     again.forget_after(20)
     again.log(3, 30, {"loss": {"l1, all": 30.0}})
     assert read_log(file)["loss"]["l1, all"].values == [1.0, 2.0, 30.0]
-    assert file.read_text().count("\n") == 4
+    assert file.read_text(encoding="utf-8").count("\n") == 4
 
 
 def test_figures_of_members_stand_under_their_mean():

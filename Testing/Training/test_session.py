@@ -189,7 +189,7 @@ def test_a_run_that_goes_on_refuses_other_subjects(tmp_path):
     again.folder.save_split({"train": ["a"], "test": ["b"]})
     with pytest.raises(InputError, match="not those that the run"):
         again.folder.save_split({"train": ["a", "b"], "test": []})
-    assert "- b" in (tmp_path / "run" / "split.yaml").read_text()
+    assert "- b" in (tmp_path / "run" / "split.yaml").read_text(encoding="utf-8")
 
 
 def test_a_machine_without_the_accelerator_is_refused(tmp_path):
@@ -205,7 +205,7 @@ def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(tmp_path, monkey
         made, network = session(tmp_path / "run", precision="bf16-mixed")
     assert len(told) == 1
     assert made.config.precision == "32-true"
-    assert "precision: 32-true" in (tmp_path / "run" / "config.yaml").read_text()
+    assert "precision: 32-true" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
     assert made._layout == plain._layout == torch.channels_last
     fit(made, network, stop=lambda: made.step == 12)
     with pytest.warns(UserWarning, match="in 32-true instead of bf16-mixed"):

@@ -54,7 +54,7 @@ def test_pix2pix_learns_on_windows_of_volumes(config_file, subjects):
 def test_deep_supervision_works_on_volumes(config_file):
     from Training.attention_unet import fit, setup
 
-    text = config_file.read_text()
+    text = config_file.read_text(encoding="utf-8")
     kept = [
         line
         for line in text.splitlines()

@@ -9,7 +9,7 @@ _SCHEDULER = Path("/proc/thread-self/schedstat")
 
 def _waited() -> float:
     """Seconds that this thread was ready to run and other processes had the processor; 0 where it cannot be told."""
-    return int(_SCHEDULER.read_text().split()[1]) / 1e9 if _SCHEDULER.exists() else 0.0
+    return int(_SCHEDULER.read_text(encoding="utf-8").split()[1]) / 1e9 if _SCHEDULER.exists() else 0.0
 
 
 class Stalls:

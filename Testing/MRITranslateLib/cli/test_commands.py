@@ -267,7 +267,7 @@ def test_bad_outputs(run: Run, files: Files, results: Path, tmp_path: Path) -> N
 
 def edited(package: Path, change: Callable[[dict[str, Any]], None]) -> None:
     card = package / "model.json"
-    content = json.loads(card.read_text())
+    content = json.loads(card.read_text(encoding="utf-8"))
     change(content)
     card.write_text(json.dumps(content))
 

@@ -96,4 +96,4 @@ def test_an_interrupted_download_is_resumed(
     assert run("models", "download", "tiny", "--catalogue", address).code == 0
     assert site.asked("/tiny.zip")[-1]["range"] == f"bytes={kept}-"
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["tiny"]
-    assert json.loads((tmp_path / "models" / "tiny" / "model.json").read_text())["name"] == "tiny"
+    assert json.loads((tmp_path / "models" / "tiny" / "model.json").read_text(encoding="utf-8"))["name"] == "tiny"

@@ -47,7 +47,7 @@ def test_generate_writes_pictures_a_volume_a_sheet_and_facts(run: Run, noise: li
         with Image.open(folder / name) as picture:
             assert "not for diagnosis" in picture.text["notice"]
             np.testing.assert_allclose(np.asarray(picture), volume[number], atol=0.51)
-    facts = json.loads((folder / "samples.json").read_text())
+    facts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     assert [sample["file"] for sample in facts["samples"]] == names
     assert all(isinstance(sample["realism"], float) for sample in facts["samples"])
     assert facts["provenance"]["weights_sha256"]
@@ -68,7 +68,7 @@ def test_generate_replaces_its_own_folder_and_no_other(run: Run, noise: list[obj
     ended = run(*noise, "-n", 2, "-o", folder)
     assert ended.code == 2
     assert "thesis.txt" in ended.err
-    assert (folder / "thesis.txt").read_text() == "words"
+    assert (folder / "thesis.txt").read_text(encoding="utf-8") == "words"
 
 
 def test_generate_on_the_way_and_explained(run: Run, noise: list[object], results: Path) -> None:
