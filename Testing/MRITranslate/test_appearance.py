@@ -39,18 +39,19 @@ def test_a_label_follows_the_theme_of_its_window(panel):
 
 
 def test_open_sections_are_remembered(panel):
+    import qt
+
     folding = sys.modules["MRITranslatePanel.folding"]
     before = {name: getattr(panel.ui, name).collapsed for name in folding.SECTIONS}
+    assert len(before) == 6
     try:
-        for name in folding.SECTIONS:
-            getattr(panel.ui, name).collapsed = not before[name]
-        for name in folding.SECTIONS:  # as if another version had left them otherwise
-            section = getattr(panel.ui, name)
-            section.blockSignals(True)
-            section.collapsed = before[name]
-            section.blockSignals(False)
+        for name, collapsed in before.items():
+            getattr(panel.ui, name).collapsed = not collapsed
+            assert qt.QSettings().value(f"MRITranslate/Open/{name}") == ("true" if collapsed else "false")
+        for name, collapsed in before.items():  # as an earlier session left it
+            qt.QSettings().setValue(f"MRITranslate/Open/{name}", "false" if collapsed else "true")
         folding.Folding(panel.ui)
-        assert {name: getattr(panel.ui, name).collapsed for name in before} == {k: not v for k, v in before.items()}
+        assert {name: getattr(panel.ui, name).collapsed for name in before} == before
     finally:
         for name, collapsed in before.items():
             getattr(panel.ui, name).collapsed = collapsed
@@ -79,7 +80,7 @@ def test_the_tab_key_goes_from_top_to_bottom(panel):
         getattr(panel.ui, name).collapsed = False
     try:
         known = {widget.name: widget for widget in shown_in_order(panel.parent, [])}
-        assert len(known) > 20
+        assert len(known) > 40, sorted(known)
         start = panel.ui.inputSelector
         chain, widget = [], start
         for _ in range(2000):
