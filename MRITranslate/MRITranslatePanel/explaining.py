@@ -8,7 +8,7 @@ from slicer.util import VTKObservationMixin
 
 from MRITranslateLib import catalog
 
-from . import regions, results, scene
+from . import regions, results, scene, slicing
 from .explainjob import ExplainJob
 from .parameters import Target
 from .sections import chooseItem, fillCombo, readCard
@@ -27,7 +27,6 @@ class ExplainSection(VTKObservationMixin):
         self._onChosen = onChosen
         self._parameters = None
         self._classifiers = {}
-        self._filling = False
         self._chartID = ""
         ui.classifierCombo.connect("currentIndexChanged(int)", self._onClassifier)
         ui.classCombo.connect("currentIndexChanged(int)", self._onClass)
@@ -40,7 +39,7 @@ class ExplainSection(VTKObservationMixin):
         models = catalog.list_models()
         found = [model for model in models if model.broken is None and model.task == "classification"]
         self._classifiers = {model.name: model for model in found}
-        self._fill(self._ui.classifierCombo, [(model.title, model.name) for model in found])
+        fillCombo(self._ui.classifierCombo, [(model.title, model.name) for model in found])
         self.choose(chosen, className)
 
     @property
@@ -54,33 +53,17 @@ class ExplainSection(VTKObservationMixin):
 
     def choose(self, classifier: str, className: str) -> None:
         """Choose without telling `onChosen`; what there is not chooses the first."""
-        self._filling = True
-        combo = self._ui.classifierCombo
-        if combo.count:
-            combo.currentIndex = max(0, combo.findData(classifier))
-        self._filling = False
+        chooseItem(self._ui.classifierCombo, classifier)
         model = self._classifiers.get(self.classifier)
-        self._fill(self._ui.classCombo, [(name, name) for name in readCard(model).get("classes", [])])
-        self._filling = True
-        if self._ui.classCombo.count:
-            self._ui.classCombo.currentIndex = max(0, self._ui.classCombo.findData(className))
-        self._filling = False
-
-    def _fill(self, combo, items) -> None:
-        self._filling = True
-        combo.clear()
-        for text, data in items:
-            combo.addItem(text, data)
-        self._filling = False
+        fillCombo(self._ui.classCombo, [(name, name) for name in readCard(model).get("classes", [])])
+        chooseItem(self._ui.classCombo, className)
 
     def _onClassifier(self, index: int) -> None:
-        if not self._filling:
-            self.choose(self.classifier, "")
-            self._onChosen(self.classifier, self.className)
+        self.choose(self.classifier, "")
+        self._onChosen(self.classifier, self.className)
 
     def _onClass(self, index: int) -> None:
-        if not self._filling:
-            self._onChosen(self.classifier, self.className)
+        self._onChosen(self.classifier, self.className)
 
     def show(self, parameters) -> None:
         """Show the choices that say the target exactly, and no others; None while there is no parameter node."""
@@ -152,7 +135,7 @@ class ExplainSection(VTKObservationMixin):
         if target == Target.VOXEL and parameters.pointNode is None:
             voxel = scene.voxelAt(scene.crosshairPoint(), inputNode)
         if target == Target.REGION and sliceOnly:
-            plane = scene.planeOfView(inputNode, readCard(model)["grid"].get("plane", "axial"))
+            plane = slicing.planeOfView(inputNode, readCard(model)["grid"].get("plane", "axial"))
         return ExplainJob(
             inputNode,
             self.classifier if target == Target.CLASS else model.name,

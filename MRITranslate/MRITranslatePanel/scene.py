@@ -338,13 +338,14 @@ def voxelAt(point, volumeNode) -> tuple[int, int, int]:
     Raises:
         InputError: The point lies outside the volume.
     """
-    index = _indexAt(point, volumeNode)
+    index = indexAt(point, volumeNode)
     if any(not 0 <= n < extent for n, extent in zip(index, volumeNode.GetImageData().GetDimensions(), strict=True)):
         raise InputError(_("The point lies outside the input volume; put it inside."))
     return index
 
 
-def _indexAt(point, volumeNode) -> tuple[int, int, int]:
+def indexAt(point, volumeNode) -> tuple[int, int, int]:
+    """As `voxelAt`, of points outside the volume too."""
     between = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volumeNode.GetParentTransformNode(), between)
     local = between.TransformPoint(point)
@@ -357,30 +358,3 @@ def crosshairPoint():
     if node is None:
         raise InputError(_("There is no crosshair; choose a point."))
     return node.GetCrosshairRAS()
-
-
-def planeOfView(volumeNode, plane: str) -> tuple[int, int]:
-    """The plane of a volume's voxels that the slice views show.
-
-    Of all slice views the one is taken whose slices lie most like the model's; its middle counts.
-
-    Args:
-        plane: Of the model: "axial", "coronal" or "sagittal".
-
-    Returns:
-        Axis (0 along the columns, 1 along the rows, 2 along the slices) and index.
-
-    Raises:
-        InputError: There is no slice view, or it lies outside the volume.
-    """
-    stacked = PLANE_AXES[plane]
-    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
-    if not views:
-        raise InputError(_("There is no slice view whose slice could be explained; explain the volume."))
-    matrix = max(views, key=lambda view: abs(view.GetSliceToRAS().GetElement(stacked, 2))).GetSliceToRAS()
-    index = _indexAt([matrix.GetElement(row, 3) for row in range(3)], volumeNode)
-    columns = ijkToRAS(volumeNode)[:3, :3]
-    axis = int(np.argmax(np.abs(columns[stacked]) / np.linalg.norm(columns, axis=0)))
-    if not 0 <= index[axis] < volumeNode.GetImageData().GetDimensions()[axis]:
-        raise InputError(_("The slice view lies outside the input volume; scroll into it."))
-    return axis, index[axis]

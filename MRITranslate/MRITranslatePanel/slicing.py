@@ -1,4 +1,4 @@
-"""Which slice of a volume a slice view shows, for a model that works slice by slice."""
+"""Which slice of a volume the slice views show, for a model that works slice by slice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import InputError
 
-from .scene import PLANE_AXES, ijkToRAS
+from .scene import PLANE_AXES, ijkToRAS, indexAt
 
 MOST_TILT = 1.0
 """Slices that a view may cut through from corner to corner, and still count as showing one."""
@@ -55,6 +55,33 @@ def visibleViews() -> list:
         return []
     widgets = [manager.sliceWidget(name) for name in manager.sliceViewNames()]
     return [widget.mrmlSliceNode() for widget in widgets if widget is not None and widget.visible]
+
+
+def planeOfView(volumeNode, plane: str) -> tuple[int, int]:
+    """The plane of a volume's voxels that the slice views show.
+
+    Of the visible ones, or of all where the window itself is hidden, that is taken whose slices lie most like the
+    model's; its middle counts.
+
+    Args:
+        plane: Of the model: "axial", "coronal" or "sagittal".
+
+    Returns:
+        Axis (0 along the columns, 1 along the rows, 2 along the slices) and index.
+
+    Raises:
+        InputError: There is no slice view, or it lies outside the volume.
+    """
+    stacked = PLANE_AXES[plane]
+    views = visibleViews() or slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    if not views:
+        raise InputError(_("There is no slice view whose slice could be explained; explain the volume."))
+    matrix = max(views, key=lambda view: abs(view.GetSliceToRAS().GetElement(stacked, 2))).GetSliceToRAS()
+    index = indexAt([matrix.GetElement(row, 3) for row in range(3)], volumeNode)
+    axis = stackAxis(volumeNode, plane)
+    if not 0 <= index[axis] < volumeNode.GetImageData().GetDimensions()[axis]:
+        raise InputError(_("The slice view lies outside the input volume; scroll into it."))
+    return axis, index[axis]
 
 
 def viewAndSlice(volumeNode, plane: str, name: str = "") -> tuple:

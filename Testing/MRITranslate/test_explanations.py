@@ -7,7 +7,7 @@ import pytest
 
 from MRITranslateLib.errors import InputError
 
-from .conftest import CLASSIFIER, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait
+from .conftest import CLASSIFIER, TINY_CT, TINY_T2, choose_model, choose_target, click_and_wait, wait
 from .test_panel import SHAPE, head, nodes_of_scene
 
 
@@ -131,7 +131,42 @@ def test_plane_of_the_view_follows_the_patients_axes(panel, axis):
     node = red().mrmlSliceNode()
     node.SetOrientation("Axial")
     node.JumpSlice(*(matrix @ [*index, 1])[:3])
-    assert sys.modules["MRITranslatePanel.scene"].planeOfView(scan, "axial") == (axis, 6)
+    assert sys.modules["MRITranslatePanel.slicing"].planeOfView(scan, "axial") == (axis, 6)
+
+
+def test_the_slice_of_a_view_that_is_not_shown_is_not_explained(panel):
+    """Other layouts, such as that of a comparison, leave slice nodes behind in the scene."""
+    import sys
+
+    import slicer
+    import vtk
+
+    slicing = sys.modules["MRITranslatePanel.slicing"]
+    scan = head((8, 30, 32))
+    bounds = np.zeros(6)
+    scan.GetRASBounds(bounds)
+    middle = (bounds[::2] + bounds[1::2]) / 2
+    wait(lambda: red().mrmlSliceNode() in slicing.visibleViews())
+    node = red().mrmlSliceNode()
+    node.SetOrientation("Axial")
+    tilted = vtk.vtkTransform()
+    tilted.SetMatrix(node.GetSliceToRAS())
+    tilted.RotateX(5)
+    node.GetSliceToRAS().DeepCopy(tilted.GetMatrix())
+    node.UpdateMatrices()
+    node.JumpSlice(*middle)
+    before = slicing.planeOfView(scan, "axial")
+    hidden = slicer.vtkMRMLSliceNode()
+    hidden.SetLayoutName("Elsewhere")
+    hidden = slicer.mrmlScene.AddNode(hidden)
+    try:
+        hidden.GetSliceToRAS().Identity()  # straight, so that it lies more like the model's slices than the tilted one
+        hidden.GetSliceToRAS().SetElement(2, 3, bounds[5] - 0.5)
+        assert slicing.planeOfView(scan, "axial") == before
+        assert before[1] < 7  # the hidden one's
+    finally:
+        slicer.mrmlScene.RemoveNode(hidden)
+        node.SetOrientation("Axial")
 
 
 def test_point_of_markups_and_crosshair(panel, scan):
