@@ -272,8 +272,4 @@ class _Mixed:
 
     def remove(self) -> None:
         self._timer.stop()
-        if slicer.mrmlScene.IsNodePresent(self.node):
-            display = self.node.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(self.node)
-            if display is not None and slicer.mrmlScene.IsNodePresent(display):
-                slicer.mrmlScene.RemoveNode(display)
+        results.removeVolume(self.node)

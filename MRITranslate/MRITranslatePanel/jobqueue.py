@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import slicer
@@ -86,22 +87,15 @@ class Runner:
         job.check()
         run = None
 
-        def finished(nodes, warnings):
+        def ended(callback, *outcome):
             self._runs.remove(run)
             try:
-                if onFinished:
-                    onFinished(nodes, warnings)
+                if callback:
+                    callback(*outcome)
             finally:
                 sharedQueue().ended(run)
 
-        def failed(error):
-            self._runs.remove(run)
-            try:
-                if onFailed:
-                    onFailed(error)
-            finally:
-                sharedQueue().ended(run)
-
+        finished, failed = functools.partial(ended, onFinished), functools.partial(ended, onFailed)
         run = Run(sharedWorker(), job, onProgress or _ignoreProgress, finished, failed, onStarted=onStarted)
         self._runs.append(run)
         try:
@@ -151,12 +145,17 @@ class Runner:
             outcome["error"] = error
 
         self.start(job, None, finished, failed)
-        while not outcome:
-            slicer.app.processEvents()
-            time.sleep(0.005)
+        waitFor(lambda: outcome)
         if "error" in outcome:
             raise outcome["error"]
         return outcome["nodes"]
+
+
+def waitFor(condition) -> None:
+    """Keep the application responsive until `condition()` holds."""
+    while not condition():
+        slicer.app.processEvents()
+        time.sleep(0.005)
 
 
 def _ignoreProgress(fraction, stage, done, total, remaining) -> None:

@@ -68,6 +68,17 @@ def mapsOf(target, model: str) -> tuple:
     )
 
 
+def choicesOf(job) -> dict:
+    """What the caller chose for a translation, of a volume or of many, as its provenance states it."""
+    return {
+        "model": job.model,
+        "device": job.device,
+        "masked": job.maskNode is not None,
+        "uncertainty": job.uncertainty,
+        "cycle": job.cycle,
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class TranslateJob:
     """A synthetic image of another contrast, on the input's grid.
@@ -135,13 +146,7 @@ class TranslateJob:
                 node.SetName(results.uniqueName(f"{node.GetName()} {suffix}"))
         results.setQuantity(node, target)
         results.setWindow(node, target)
-        parameters = {
-            "model": self.model,
-            "device": self.device,
-            "masked": self.maskNode is not None,
-            "uncertainty": self.uncertainty,
-            "cycle": self.cycle,
-        }
+        parameters = choicesOf(self)
         stated = result["provenance"]
         results.setProvenance(node, results.SYNTHETIC, self.inputNode, stated, parameters)
         for key, title, kind, colours in mapsOf(target, self.model):

@@ -12,7 +12,7 @@ from MRITranslateLib import catalog
 from MRITranslateLib.errors import PackageError
 
 from .modeljobs import AddModelJob, CatalogueJob, DownloadJob, RemoveModelJob, VerifyJob
-from .sections import allow, refusal
+from .sections import allow, fillCombo, refusal
 
 SETTING = "MRITranslate/CatalogueURL"
 TITLE_WIDTH = 150
@@ -229,13 +229,8 @@ class ModelsSection:
         self._start(lambda: CatalogueJob(address), _("Fetching the catalogue"), self._onOffered)
 
     def _onOffered(self, job, entries: list) -> str:
-        combo = self._ui.offerCombo
         self._entries = entries
-        combo.blockSignals(True)
-        combo.clear()
-        for entry in entries:
-            combo.addItem(entry["title"], entry["name"])
-        combo.blockSignals(False)
+        fillCombo(self._ui.offerCombo, [(entry["title"], entry["name"]) for entry in entries])
         self.update()
         if len(entries) == 1:
             return _("The catalogue offers 1 model.")

@@ -71,11 +71,8 @@ class Overlay:
         if slicer.mrmlScene.IsClosing():  # takes everything with it
             self._composite = None
         self._uncover(node)
-        if node is not None and slicer.mrmlScene.IsNodePresent(node):
-            display = node.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(node)
-            if display is not None and slicer.mrmlScene.IsNodePresent(display):
-                slicer.mrmlScene.RemoveNode(display)
+        if node is not None:
+            results.removeVolume(node)
 
     def _make(self, inputNode, target: Modality):
         node = slicer.vtkMRMLScalarVolumeNode()

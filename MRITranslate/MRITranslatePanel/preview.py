@@ -17,7 +17,7 @@ from . import dependencies, scene, slicing
 from .exchange import Outbox, volumesOf
 from .jobs import writeNode
 from .overlay import Overlay
-from .sections import readCard
+from .sections import chooseItem, fillCombo, readCard
 from .themes import PLAIN, PROBLEM, setTone
 from .worker import WorkerError, sharedWorker
 
@@ -63,14 +63,10 @@ class PreviewSection(VTKObservationMixin):
         self._models = {model.name: model for model in models if model.broken is None and model.task == "translation"}
         combo = self._ui.previewViewCombo
         chosen = combo.currentData or ""
-        combo.blockSignals(True)
-        combo.clear()
-        combo.addItem(_("the view along the model's slices"), "")
         manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames() if manager is not None else ():
-            combo.addItem(name, name)
-        combo.currentIndex = max(0, combo.findData(chosen))
-        combo.blockSignals(False)
+        names = manager.sliceViewNames() if manager is not None else ()
+        fillCombo(combo, [(_("the view along the model's slices"), ""), *((name, name) for name in names)])
+        chooseItem(combo, chosen)
 
     def show(self, parameters) -> None:
         """Follow the panel's choices; None while it is not in use."""

@@ -161,6 +161,14 @@ def newVolumeOfGeometry(array: np.ndarray, geometry: dict, className: str = "vtk
     return node
 
 
+def removeVolume(node) -> None:
+    """Take a volume with its display node out of the scene at once, as far as they are in it."""
+    scene = slicer.mrmlScene
+    for each in (node, node.GetDisplayNode()):
+        if each is not None and scene.IsNodePresent(each):
+            scene.RemoveNode(each)
+
+
 def setQuantity(node, modality: Modality) -> None:
     """State what the voxel values are, in DICOM's and UCUM's codes."""
     quantity, units = slicer.vtkCodedEntry(), slicer.vtkCodedEntry()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib import catalog
@@ -18,7 +15,7 @@ from .dicomexport import ExportJob
 from .explainjob import ExplainJob
 from .generatejob import GenerateJob, RadiographJob, WordsJob
 from .installing import Installation, restartSentence
-from .jobqueue import Runner
+from .jobqueue import Runner, waitFor
 from .jobs import PHANTOM_SHAPE, CheckJob, EvaluateJob, PhantomJob, TranslateJob
 from .modeljobs import AddModelJob, CatalogueJob, DownloadJob, RemoveModelJob, VerifyJob
 from .sequences import SEQUENCE, SequenceJob, sequenceOf
@@ -222,9 +219,7 @@ class Scripting(Runner):
             return
         outcome = []
         Installation(print, outcome.append, outcome.append).start()
-        while not outcome:
-            slicer.app.processEvents()
-            time.sleep(0.005)
+        waitFor(lambda: outcome)
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         if outcome[0]:

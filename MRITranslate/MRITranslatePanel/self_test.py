@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 
 import numpy as np
 import slicer
@@ -14,6 +13,7 @@ from MRITranslateLib import catalog
 from MRITranslateLib.errors import Cancelled, InputError
 
 from . import dependencies, results
+from .jobqueue import waitFor
 from .jobs import TranslateJob
 from .scene import ijkToRAS
 
@@ -203,9 +203,7 @@ class SelfTest:
             TranslateJob(scan, "t1_to_t2"), None, lambda node, warnings: outcome.append(node), outcome.append
         )
         disturb()
-        while not outcome:
-            slicer.app.processEvents()
-            time.sleep(0.005)
+        waitFor(lambda: outcome)
         return outcome[0]
 
 

@@ -14,7 +14,7 @@ from MRITranslateLib.modality import modality
 from . import results
 from .batch import SCALAR, Step
 from .exchange import Inbox
-from .jobs import TranslateJob, mapsOf, readOn
+from .jobs import TranslateJob, choicesOf, mapsOf, readOn
 
 SEQUENCE = "vtkMRMLSequenceNode"
 
@@ -194,11 +194,4 @@ class SequenceJob:
         return sequence
 
     def _state(self, node, kind: str, facts: dict) -> None:
-        parameters = {
-            "model": self.model,
-            "device": self.device,
-            "masked": self.maskNode is not None,
-            "uncertainty": self.uncertainty,
-            "cycle": self.cycle,
-        }
-        results.setProvenance(node, kind, self.sequenceNode, facts["provenance"], parameters)
+        results.setProvenance(node, kind, self.sequenceNode, facts["provenance"], choicesOf(self))
