@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 from ..errors import Cancelled, InputError, OutOfMemory
 from . import modeljobs
 from .messages import ProtocolError
+from .volumes import remove_array
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -43,6 +44,7 @@ class Jobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._sent: list[dict[str, Any]] = []  # the volumes of the request under way
         self._packages: OrderedDict[Path, Package] = OrderedDict()
         self._sliced: tuple[tuple[str, str, str], SliceTranslator] | None = None  # by array, model and device
         self._methods: dict[str, Callable[[Mapping[str, Any], Progress, Cancel], dict[str, Any]]] = {
@@ -64,12 +66,18 @@ class Jobs:
 
     def run(self, method: str, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         """The result of one request. Raises InputError, Cancelled, MemoryError, or whatever went wrong inside."""
+        self._sent = []
         if self._sliced is not None and not (self.folder / self._sliced[0][0]).exists():
             self._sliced = None  # nobody will ask for another slice of it
         result = self._methods[method](params, progress, cancel)
         if cancel():
             raise Cancelled
         return result
+
+    def take_back(self) -> None:
+        """Delete the arrays of the last request, which has not ended with its result: nobody else knows of them."""
+        for volume in self._sent:
+            remove_array(self.folder, volume)
 
     def _translate(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
         progress(0.0, "Loading the model", 0, 1)
@@ -386,7 +394,9 @@ class Jobs:
     def _send(self, image: sitk.Image | None) -> dict[str, Any] | None:
         from .images import send_image
 
-        return None if image is None else send_image(self.folder, image)
+        if image is not None:
+            self._sent.append(send_image(self.folder, image))
+        return None if image is None else self._sent[-1]
 
 
 def _told(made: Generated | Radiograph | Words, **fields: Any) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Worker:
                 value = self._jobs.run(request.method, request.params, self._progress, job.cancelled.is_set)
                 line = messages.result(request.id, request.method, value)
             except Exception as error:
+                self._jobs.take_back()
                 kind, sentence = failure(error)
                 if kind == "internal":
                     traceback.print_exc(file=sys.stderr)
