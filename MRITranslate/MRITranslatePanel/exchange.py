@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
@@ -109,9 +110,10 @@ class Inbox(os.PathLike):
 
     def __init__(self, folder: str, result: dict) -> None:
         self._folder = folder
+        self._descriptions = list(volumesOf(result))
         self._arrays = {}
         self._open = []
-        for volume in volumesOf(result):
+        for volume in self._descriptions:
             try:
                 source = volumes.read_array(folder, volume)
             except InputError:  # whoever asks for it will hear of it
@@ -148,6 +150,14 @@ class Inbox(os.PathLike):
         """
         found = self._arrays.get(volume["array"])
         return volumes.read_array(self._folder, volume) if found is None else found
+
+    def remove(self) -> None:
+        """Delete what was received, and read no more."""
+        self._open = []
+        for description in self._descriptions:
+            with contextlib.suppress(PermissionError):  # Windows keeps a file that somebody still has mapped
+                volumes.remove_array(self._folder, description)
+        self._descriptions = []
 
 
 def _vtkType(dtype: np.dtype) -> int | None:

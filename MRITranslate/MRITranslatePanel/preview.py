@@ -11,10 +11,9 @@ from slicer.util import VTKObservationMixin
 from MRITranslateLib import catalog
 from MRITranslateLib.errors import Cancelled, InputError
 from MRITranslateLib.modality import modality
-from MRITranslateLib.service import volumes
 
 from . import dependencies, scene, slicing
-from .exchange import Outbox, volumesOf
+from .exchange import Outbox
 from .jobs import writeNode
 from .overlay import Overlay
 from .sections import chooseItem, fillCombo, readCard
@@ -191,17 +190,13 @@ class PreviewSection(VTKObservationMixin):
             self._description = writeNode(self._outbox, node)
             self._sent = contents
             self._say(_("Preparing the volume."), PLAIN)
-        choice, folder = self._choice, worker.folder()
+        choice = self._choice
         params = {"image": self._description, "model": choice[1], "device": choice[2], "index": place[2]}
 
         def finished(result, inbox):
-            try:
-                if self._asked is place and self._choice == choice:
-                    self._asked = None
-                    self._onSlice(node, place, result, inbox)
-            finally:
-                for volume in volumesOf(result):
-                    volumes.remove_array(folder, volume)
+            if self._asked is place and self._choice == choice:
+                self._asked = None
+                self._onSlice(node, place, result, inbox)
 
         def failed(error):
             if self._asked is place and self._choice == choice:

@@ -7,9 +7,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from MRITranslateLib.errors import Cancelled
-from MRITranslateLib.service import volumes
 
-from .exchange import Inbox, Outbox, volumesOf
+from .exchange import Inbox, Outbox
 from .results import Additions
 from .worker import Worker
 
@@ -92,14 +91,12 @@ class Run:
         if any(slicer.mrmlScene.GetNodeByID(identity) is None for identity in self._watched):
             self.cancel(_("A volume that the run needs was removed, so the run was stopped."))
 
-    def _end(self, *received) -> None:
-        """Stop watching; delete the arrays that were exchanged."""
+    def _end(self) -> None:
+        """Stop watching; delete the arrays that were sent."""
         for tag in self._observations:
             slicer.mrmlScene.RemoveObserver(tag)
         self._observations = []
         self._outbox.remove()
-        for volume in received:
-            volumes.remove_array(self._outbox, volume)
 
     def _onResult(self, result: dict, folder: Inbox) -> None:
         additions = Additions()
@@ -109,10 +106,10 @@ class Run:
             with additions:
                 nodes = self.job.deliver(result, folder, additions)
         except Exception as error:  # whatever it was, the caller must hear of it exactly once
-            self._end(*volumesOf(result))
+            self._end()
             self._onFailed(error)
         else:
-            self._end(*volumesOf(result))
+            self._end()
             # What the caller does with the nodes, showing them above all, gets a turn of the event loop of its own.
             qt.QTimer.singleShot(0, lambda: self._finish(additions, nodes, list(result.get("warnings", []))))
 

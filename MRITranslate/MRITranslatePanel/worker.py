@@ -102,7 +102,8 @@ class Worker:
     Beside that one there may be a quiet request, a short one that nobody waits for: it gives way to the other.
     `onProgress(fraction, stage, done, total, remainingSeconds or None)`, then exactly one of `onResult(result, inbox)`
     and `onError(error)`, where error is an InputError, OutOfMemory, Cancelled or WorkerError. Large arrays are written
-    before a request is sent, and read before its result is given, in pieces from the event loop.
+    before a request is sent, and read before its result is given, in pieces from the event loop. The files of the
+    result are there until `onResult` returns.
     """
 
     def __init__(self) -> None:
@@ -262,7 +263,10 @@ class Worker:
             self._pieces.start()
         elif request.inbox is not None:
             self._end(request)
-            request.onResult(request.result, request.inbox)
+            try:
+                request.onResult(request.result, request.inbox)
+            finally:
+                request.inbox.remove()
         elif self._session.ready and not request.sent:
             request.sent = True
             self._session.process.write(request.request.line())
@@ -381,6 +385,8 @@ class Worker:
 
     def _fail(self, request: _Request, error: Exception) -> None:
         self._end(request)
+        if request.inbox is not None:
+            request.inbox.remove()
         if isinstance(error, WorkerError) and error.details:
             logging.debug("MRITranslate: the worker's last lines:\n%s", error.details)
         request.onError(error)

@@ -1,5 +1,6 @@
 """The module in the test host, once for all tests of this folder, with small models of random weights."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -96,6 +97,16 @@ def wait(condition, seconds=120.0):
         assert time.monotonic() < end, "the application did not get there in time"
         slicer.app.processEvents()
         time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def nothing_left():
+    """What is done inside leaves no file in the folder of the panel's worker. All tests of a process share it: what was
+    there before does not count, and a look at the input may still have its own there for a while."""
+    folder = Path(sys.modules["MRITranslatePanel.worker"].sharedWorker().folder())
+    before = set(folder.iterdir())
+    yield
+    wait(lambda: set(folder.iterdir()) <= before)
 
 
 def choose_model(widget, name):

@@ -9,7 +9,7 @@ import pytest
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.service import volumes
 
-from .conftest import TINY_T2, wait
+from .conftest import TINY_T2, nothing_left, wait
 from .test_panel import head
 
 GEOMETRY = {"spacing": [1, 2, 3], "origin": [4, 5, 6], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1]}
@@ -127,11 +127,13 @@ def test_scene_closed_while_the_result_arrives(logic, models):
     worker = sys.modules["MRITranslatePanel.worker"].sharedWorker()
     ended = []
     jobs = sys.modules["MRITranslatePanel.jobs"]
-    logic.start(jobs.TranslateJob(head((40, 128, 128)), TINY_T2), None, lambda *made: ended.append(made), ended.append)
-    wait(lambda: (worker._current is not None and worker._current.inbox is not None) or ended)
-    assert not ended
-    slicer.mrmlScene.Clear()
-    wait(lambda: ended)
+    job = jobs.TranslateJob(head((40, 128, 128)), TINY_T2)
+    with nothing_left():
+        logic.start(job, None, lambda *made: ended.append(made), ended.append)
+        wait(lambda: (worker._current is not None and worker._current.inbox is not None) or ended)
+        assert not ended
+        slicer.mrmlScene.Clear()
+        wait(lambda: ended)
     assert "scene was closed" in str(ended[0])
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
 

@@ -134,6 +134,68 @@ def test_quiet_request_gives_way_and_leaves_the_way_free(worker, module):
     assert not worker.busy
 
 
+LARGE = {"shape": [32, 128, 128]}
+"""Of a phantom whose arrays are read in pieces."""
+
+
+def ask_and_wait_for_the_inbox(worker, quiet=False):
+    """A large result that has come and is not read yet, and a function that lists what there is of its files."""
+    folder = Path(worker.folder())
+    before = set(folder.iterdir())
+    answer = ask(worker, "phantom", LARGE, quiet)
+    wait(lambda: any(request.inbox is not None for request in worker._requests()) or answer.ended)
+    assert not answer.ended
+    assert len(set(folder.iterdir()) - before) == 7
+    return answer, lambda: set(folder.iterdir()) - before
+
+
+def test_the_arrays_of_a_result_are_gone_after_its_callback(worker):
+    answer, files = ask_and_wait_for_the_inbox(worker)
+    wait(lambda: answer.ended)
+    assert answer.results
+    assert not files()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_cancel_while_the_result_is_read_leaves_nothing(worker, quiet):
+    answer, files = ask_and_wait_for_the_inbox(worker, quiet)
+    worker.cancel(quiet)
+    assert [type(error).__name__ for error in answer.errors] == ["Cancelled"]
+    assert not files()
+    assert_usable(worker)
+
+
+def test_a_result_that_cannot_be_read_leaves_nothing(worker, monkeypatch):
+    answer, files = ask_and_wait_for_the_inbox(worker)
+
+    def fail(inbox):
+        raise MemoryError
+
+    monkeypatch.setattr(sys.modules["MRITranslatePanel.exchange"].Inbox, "step", fail)
+    wait(lambda: answer.ended)
+    assert [type(error).__name__ for error in answer.errors] == ["MemoryError"]
+    assert not files()
+    monkeypatch.undo()
+    assert_usable(worker)
+
+
+def test_a_callback_that_fails_leaves_nothing(worker):
+    answer, files = ask_and_wait_for_the_inbox(worker)
+
+    def fail(result, inbox):
+        answer.results.append(result)
+        raise RuntimeError("no such node")
+
+    request = worker._current
+    request.onResult = fail
+    while not request.inbox.done:
+        request.inbox.step()
+    with pytest.raises(RuntimeError, match="no such node"):
+        worker._proceed(request)
+    assert not files()
+    assert not worker.busy
+
+
 def test_crash_ends_both_requests(worker):
     loud = ask_slowly(worker)
     quiet = ask(worker, "devices", {}, quiet=True)
