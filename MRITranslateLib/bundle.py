@@ -8,6 +8,7 @@ of our own, and names of scores are reduced to letters and digits.
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -262,9 +263,12 @@ def _metadata(card: TranslationCard) -> dict[str, Any]:
 
 
 def _scores(card: TranslationCard) -> dict[str, float]:
-    """The scores of all families of images, by names without signs that mean something to MONAI."""
+    """The scores of all families of images, by names without signs that mean something to MONAI; what was measured of
+    one family in several parts is told apart by the subjects."""
+    families = Counter(score.family for score in card.scores)
     return {
-        re.sub(r"[^A-Za-z0-9]+", "_", f"score {score.family} {key}"): value
+        re.sub(r"[^A-Za-z0-9]+", "_", " ".join(("score", score.family, *parts, key))): value
         for score in card.scores
+        for parts in ([score.subjects] if families[score.family] > 1 else [[]])
         for key, value in score.metrics.items()
     }

@@ -118,12 +118,22 @@ class TrainingCard(_Part):
 
 
 class ScoreCard(_Part):
-    """Measured scores on one family of images, with the subjects and the protocol they were measured by."""
+    """Measured scores on one family of images.
+
+    Attributes:
+        family: What kind of images.
+        subjects: Whom they show.
+        protocol: How it was measured, in words.
+        metrics: Figures by name, means over the subjects.
+        weights: Name of the package whose weights were measured, where they are not the package's own: those of the
+            same training without these subjects.
+    """
 
     family: str
     subjects: list[str]
     protocol: Sentence
     metrics: dict[str, float]
+    weights: Slug | Literal[""] = ""
 
 
 class CalibrationCard(_Part):

@@ -148,25 +148,26 @@ def _score_lines(card: dict[str, Any]) -> list[str]:
             for key, value in metrics.items()
             if isinstance(value, int | float) and abs(value) < 1e15  # a huge whole number cannot become a float
         )
-        lines.append(f"  {text_of(score, 'family')} ({len(_list(score, 'subjects'))} subjects): {values}")
+        weights = f", weights {text_of(score, 'weights')}" if score.get("weights") else ""
+        lines.append(f"  {text_of(score, 'family')} ({len(_list(score, 'subjects'))} subjects{weights}): {values}")
         lines.append(f"    {text_of(score, 'protocol')}")
     return lines
 
 
 def main_score(card: dict[str, Any]) -> str:
     """The measure that says most of a card's kind, over the families of images it was measured on; "" without any."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, list[tuple[str, float]]] = {}
     for score in _list(card, "scores"):
         if isinstance(score, dict):
             for key, value in dict_of(score, "metrics").items():
                 if isinstance(value, int | float) and abs(value) < 1e15:
-                    found.setdefault(key, {})[text_of(score, "family")] = value
+                    found.setdefault(key, []).append((text_of(score, "family"), value))
     if not found:
         return ""
     key = next((key for key in _MAIN_MEASURES if key in found), next(iter(found)))
-    values = found[key]
-    least, most = (f"{end(values.values()):.4g}" for end in (min, max))
-    where = next(iter(values)) if len(values) == 1 else f"{len(values)} families of images"
+    families, values = zip(*found[key], strict=True)
+    least, most = (f"{end(values):.4g}" for end in (min, max))
+    where = families[0] if len(set(families)) == 1 else f"{len(set(families))} families of images"
     return f"{printable(key, 60)} {least if least == most else f'{least} to {most}'} ({printable(where, 60)})"
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WARNING = "SYNTHETIC images from a research tool - not for diagnosis"
 CT_RANGE = (-150.0, 350.0)
 """HU that show brain and skull at once; the brain window proper shows every bone as plain white."""
+_FAINT = 0.05
+"""Share of a bright value below which an MRI shows air."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
         unit, (low, high) = "Hounsfield units", CT_RANGE
     else:
         unit, (low, high) = "signal, arbitrary units", (0.0, float(np.percentile(whole, 99.5)))
-        prediction = _fitted(prediction, whole)
+        prediction = fitted(prediction, whole)
     difference = prediction[index] - truth
     reach = float(max(np.percentile(np.abs(difference), 99.0), 1e-6))
     t1: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": float(np.percentile(source, 99.7))}
@@ -128,11 +130,13 @@ def _draw(strip: Any, axes: "list[Axes]", row: Row) -> None:
         unused.set_axis_off()
 
 
-def _fitted(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """`prediction` after the affine map that brings it nearest to `truth` in the foreground (least squares)."""
-    foreground = truth > 0.05 * np.percentile(truth, 99.5)
-    slope, offset = np.polyfit(prediction[foreground], truth[foreground], 1)
-    return prediction * np.float32(slope) + np.float32(offset) * (prediction > 0)
+def fitted(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """`prediction` after the affine map that brings it nearest to `truth` in the foreground (least squares); the map's
+    offset fades towards air, which stays dark."""
+    foreground = truth > _FAINT * np.percentile(truth, 99.5)
+    slope, offset = np.polyfit(prediction[foreground].astype(np.float64), truth[foreground], 1)
+    faint = _FAINT * max(float(np.percentile(prediction, 99.5)), 1e-6)
+    return prediction * np.float32(slope) + np.float32(offset) * np.clip(prediction / np.float32(faint), 0.0, 1.0)
 
 
 def bounds(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
@@ -149,16 +153,21 @@ def draw_heat(axis: "Axes", heat: np.ndarray, **shape: Any) -> Any:
 
 def finish(strip: Any, axis: "Axes", shown: Any, title: str, label: str) -> None:
     """Title, the patient's sides, and a colour bar of what `shown` says."""
+    mark_sides(axis, title)
+    bar = strip.colorbar(shown, ax=axis, location="bottom", shrink=0.9, pad=0.02, label=label)
+    if shown.get_alpha() is not None:
+        bar.set_alpha(1.0)  # the picture's own transparency is a map, which a colour bar cannot have
+        bar._draw_all()
+
+
+def mark_sides(axis: "Axes", title: str) -> None:
+    """Title and the patient's sides beside a picture of `axial`."""
     axis.set_title(title, fontsize=12)
     axis.set_xticks([])
     axis.set_yticks([])
     marks: dict[str, Any] = {"transform": axis.transAxes, "color": "0.6", "fontsize": 10, "va": "center"}
     axis.text(0.02, 0.5, "R", ha="left", **marks)
     axis.text(0.98, 0.5, "L", ha="right", **marks)
-    bar = strip.colorbar(shown, ax=axis, location="bottom", shrink=0.9, pad=0.02, label=label)
-    if shown.get_alpha() is not None:
-        bar.set_alpha(1.0)  # the picture's own transparency is a map, which a colour bar cannot have
-        bar._draw_all()
 
 
 def axial(image: sitk.Image) -> np.ndarray:

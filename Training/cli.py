@@ -5,13 +5,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from MRITranslateLib.errors import InputError
 
 from .config.load import describe_keys, load_config
+from .config.translation import TranslationConfig
 from .progress import Bars, first_process
 from .recipes import RECIPES, Recipe
 
@@ -45,26 +46,53 @@ def _command(recipe: Recipe) -> Callable[..., None]:
         export_only: Annotated[
             bool, typer.Option("--export-only", help="Export the best weights so far, without training.")
         ] = False,
+        cross_validate: Annotated[
+            bool,
+            typer.Option(
+                "--cross-validate",
+                hidden=not recipe.folds,
+                help="Train without each of data.folds in turn, then on all; with --resume finished runs are kept.",
+            ),
+        ] = False,
     ) -> None:
         overrides = list(context.args)
         if data is not None:
             overrides += [f"--{recipe.data}.root", str(data)]
         if output is not None:
             overrides += ["--output", str(output)]
+        if cross_validate and (export_only or not recipe.folds):
+            raise InputError(
+                "--cross-validate trains, so leave out --export-only."
+                if recipe.folds
+                else f"--cross-validate is for {' and '.join(name for name in RECIPES if RECIPES[name].folds)} only."
+            )
         settings = load_config(recipe.config, config, overrides)
-        module = recipe.load()  # heavy imports only once the configuration is known to be good
-        from .report import write_report
-
+        # Heavy imports only once the configuration is known to be good.
         with Bars() as bars:
-            run = module.setup(settings, resume=resume or export_only, report=bars.report)
-            if not export_only:
-                module.fit(run, bars.report)
-            if run.session.fabric.is_global_zero:
-                for package in module.export(run, bars.report):
-                    bars.say(f"Exported {package}. Add it to the panel: mritranslate models add {package}")
-                write_report(run.session.folder)  # once more, with the scores on the package's card
+            if cross_validate:
+                from .crossvalidation import run_all
+
+                assert isinstance(settings, TranslationConfig)
+                folds = run_all(settings, resume, lambda run: _run(recipe, run, bars, resume), bars.say)
+                bars.say(f"The weights of the folds, to measure the scores again by: {folds}")
+            else:
+                _run(recipe, settings, bars, resume, export_only)
 
     return train
+
+
+def _run(recipe: Recipe, settings: Any, bars: Bars, resume: bool, export_only: bool = False) -> None:
+    """One run, from its data to its packages."""
+    module = recipe.load()
+    from .report import write_report
+
+    run = module.setup(settings, resume=resume or export_only, report=bars.report)
+    if not export_only:
+        module.fit(run, bars.report)
+    if run.session.fabric.is_global_zero:
+        for package in module.export(run, bars.report):
+            bars.say(f"Exported {package}. Add it to the panel: mritranslate models add {package}")
+        write_report(run.session.folder)  # once more, with the scores on the package's card
 
 
 for _name, _recipe in RECIPES.items():

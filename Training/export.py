@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -41,12 +41,14 @@ def training_card(about: AboutConfig, train: Sequence[str], validation: Sequence
 
 
 def after_training(card: Kind, config: RunConfig, steps: int) -> Kind:
-    """The card with the epochs and steps done, those of the package that the run started from included."""
-    epochs = steps // config.steps_per_epoch
+    """The card with the epochs and steps done and whom the weights have seen, the package that the run started from
+    included."""
+    facts: dict[str, Any] = {"epochs": steps // config.steps_per_epoch, "steps": steps}
     if config.init is not None:
         before = load_package(str(config.init)).card.training
-        epochs, steps = epochs + before.epochs, steps + before.steps
-    return card.model_copy(update={"training": card.training.model_copy(update={"epochs": epochs, "steps": steps})})
+        facts = {key: value + getattr(before, key) for key, value in facts.items()}
+        facts["subjects"] = list(dict.fromkeys([*card.training.subjects, *before.subjects]))
+    return card.model_copy(update={"training": card.training.model_copy(update=facts)})
 
 
 def write(
@@ -75,7 +77,8 @@ def readme(card: Card) -> str:
     lines += ["## Scores, each on subjects that the measured weights had never seen", ""]
     for score in card.scores:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in score.metrics.items())
-        lines += [f"- {score.family} ({', '.join(score.subjects)}): {figures}. Protocol: {score.protocol}."]
+        weights = f", weights {score.weights}" if score.weights else ""
+        lines += [f"- {score.family} ({', '.join(score.subjects)}{weights}): {figures}. Protocol: {score.protocol}."]
     calibration = card.calibration if isinstance(card, TranslationCard) else []
     if calibration:
         lines += ["", "## Maps of doubt against the true error", ""]

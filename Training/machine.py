@@ -36,9 +36,18 @@ def computes_bfloat16() -> bool:
         return True
 
 
+def processes(config: RunConfig) -> int:
+    """Of a run on all machines together."""
+    return int(os.environ.get("WORLD_SIZE", _devices(config)))
+
+
+def _devices(config: RunConfig) -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+
+
 def _fabric(config: RunConfig, precision: str) -> Fabric:
-    devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
-    nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
+    devices = _devices(config)
+    nodes = processes(config) // devices
     try:
         return Fabric(
             accelerator=config.accelerator,

@@ -24,12 +24,14 @@ class Recipe:
             torch.
         summary: One line for `--help`.
         example: A configuration in `Training/configs`.
+        folds: Whether it can be cross-validated: it trains one translator on pairs.
     """
 
     config: type[RunConfig]
     module: str
     summary: str
     example: str
+    folds: bool = False
 
     @property
     def data(self) -> str:
@@ -42,7 +44,9 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "pix2pix": Recipe(Pix2PixConfig, "pix2pix", "Paired translation with a conditional PatchGAN", "flair_to_t1.yaml"),
+    "pix2pix": Recipe(
+        Pix2PixConfig, "pix2pix", "Paired translation with a conditional PatchGAN", "flair_to_t1.yaml", folds=True
+    ),
     "cyclegan": Recipe(
         CycleGANConfig, "cyclegan", "Translation both ways without pairs, two packages", "t1_t2_cyclegan.yaml"
     ),
@@ -51,6 +55,7 @@ RECIPES: dict[str, Recipe] = {
         "attention_unet",
         "Paired translation by a U-Net with attention gates",
         "t1_to_t2_attention.yaml",
+        folds=True,
     ),
     "dcgan": Recipe(DCGANConfig, "dcgan", "Pictures from noise, learnt from a few hundred", "brain_mri_dcgan.yaml"),
     "classifier": Recipe(

@@ -8,7 +8,6 @@ import numpy as np
 
 from MRITranslateLib.card import DomainCard, ScoreCard, TranslationCard
 from MRITranslateLib.domain import foreground_quantiles
-from MRITranslateLib.evaluate import evaluate
 from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.translate import translate
 
@@ -16,6 +15,7 @@ from .config.translation import TranslationConfig
 from .data.index import Index, is_phantom
 from .data.pairs import PreparedPair, PreparedVolume
 from .data.scans import load_pairs
+from .measures import means, measure
 
 ANYWHERE = DomainCard(
     field_of_view_mm=((0.0, 1e4), (0.0, 1e4), (0.0, 1e4)), spacing_mm=((0.0, 1e4), (0.0, 1e4), (0.0, 1e4))
@@ -64,27 +64,27 @@ def measure_scores(index: Index, package: Package, subjects: Sequence[str]) -> l
         for subject in members:
             figures = []
             for pair in load_pairs(index, card.source, card.target, subject):
-                result = evaluate(
-                    pair.target,
-                    translate(pair.source, package, device="cpu").image,
-                    modality="CT" if card.target == "CT" else "MR",
-                    source=None if card.target == "CT" else pair.source,
-                )
+                result = measure(pair, translate(pair.source, package, device="cpu").image, card)
                 figures.append(result.values)
                 protocol = "; ".join(f"{key} {result.facts[key]}" for key in _PROTOCOL if key in result.facts)
-            tables.append({key: np.mean([values[key] for values in figures]) for key in figures[0]})
-        means = {key: round(float(np.mean([table[key] for table in tables])), 4) for key in tables[0]}
-        scores.append(ScoreCard(family=name, subjects=members, protocol=protocol, metrics=means))
+            tables.append(means(figures))
+        rounded = {key: round(value, 4) for key, value in means(tables).items()}
+        scores.append(ScoreCard(family=name, subjects=members, protocol=protocol, metrics=rounded))
     return scores
 
 
 def held_out_scores(config: TranslationConfig) -> list[ScoreCard]:
-    """Scores of a split run of the same recipe on subjects that these weights have since been trained on."""
-    if config.package.held_out is None:
-        return []
-    split = load_package(config.package.held_out).card
-    people = [name for name in split.training.subjects if not is_phantom(name)]
-    heads = len(split.training.subjects) - len(people)
-    trained = ", ".join([*people, f"{heads} digital heads"] if heads else people)
-    note = f"measured on weights trained without these subjects (on {trained}); "
-    return [score.model_copy(update={"protocol": note + score.protocol}) for score in split.scores]
+    """Scores of split runs of the same recipe on subjects that these weights have since been trained on: one entry for
+    each group that was left out, with the name of the package that was measured."""
+    scores = []
+    for folder in config.package.held_out:
+        split = load_package(folder).card
+        people = [name for name in split.training.subjects if not is_phantom(name)]
+        heads = len(split.training.subjects) - len(people)
+        trained = ", ".join([*people, f"{heads} digital heads"] if heads else people)
+        note = f"measured on weights trained without these subjects (on {trained}); "
+        scores += [
+            score.model_copy(update={"protocol": note + score.protocol, "weights": split.name})
+            for score in split.scores
+        ]
+    return scores

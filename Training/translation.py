@@ -43,9 +43,22 @@ def check(config: TranslationConfig, paired: bool = True) -> None:
     Raises:
         InputError: The configuration contradicts itself, or does not fit the data.
     """
-    read_index(config.data, paired)
+    _refuse_seen(config, read_index(config.data, paired))
     if config.crop % config.grid.size_multiple:
         raise InputError(f"crop must be a multiple of grid.size_multiple ({config.grid.size_multiple}).")
+
+
+def _refuse_seen(config: TranslationConfig, index: Index) -> None:
+    """Nobody is tested whom the weights that the run starts from have been trained on."""
+    if config.init is None:
+        return
+    before = load_package(str(config.init)).card
+    seen = next((name for name in index.test if name in before.training.subjects), None)
+    if seen is not None:
+        raise InputError(
+            f'"{seen}" is to be tested, but the package to start from, "{before.name}", was trained on this subject; '
+            "start from another one, or test others."
+        )
 
 
 def prepare_data(session: Session, config: TranslationConfig, card: TranslationCard, report: Report) -> PairedData:

@@ -41,6 +41,7 @@ from MRITranslateLib.modality import modality
 from MRITranslateLib.similarity import WINDOW
 
 from .data.pairs import PreparedPair
+from .measures import means
 from .samples import Samples, heat
 
 BONE_HU = 250.0
@@ -80,11 +81,11 @@ def validate(
         # One picture of everybody before the second of anybody.
         pictures = sorted([*pictures, (len(found), pair.name or pair.subject, compared.pictures())], key=itemgetter(0))
         del pictures[MOST_PICTURES:]
-    single = {subject: _means(found) for subject, found in scores.items()}
-    means = _means(list(single.values()))
+    single = {subject: means(found) for subject, found in scores.items()}
+    together = means(list(single.values()))
     each = {
         f"{name} {subject}": found[name]
-        for name in means
+        for name in together
         if not name.startswith(_CLASS)
         for subject, found in single.items()
         if name in found
@@ -98,7 +99,7 @@ def validate(
         f"difference, 0 to {reach}",
     )
     _, names, tiles = zip(*pictures, strict=True)
-    return means | each, Samples(columns, names, tiles, 1, down / across)
+    return together | each, Samples(columns, names, tiles, 1, down / across)
 
 
 def translate_prepared(
@@ -184,12 +185,6 @@ class _Compared:
             made = made * np.float32(_factor(self._truth[self._inside], self._answer[self._inside]))
         made, truth = ((array - low) / (high - low) for array in (made, truth))
         return [shown, made, truth, heat(np.abs(made.clip(0, 1) - truth.clip(0, 1)) / _HALF)]
-
-
-def _means(found: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Of every figure over those who have it."""
-    names = dict.fromkeys(name for scores in found for name in scores)
-    return {name: float(np.mean([scores[name] for scores in found if name in scores])) for name in names}
 
 
 def _kind(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
 from .shared import SETTINGS, Json, progress_bar, report
 
 app = typer.Typer(help="List, inspect, check, add, download, export and remove model packages.", **SETTINGS)
@@ -51,10 +52,19 @@ def show(model: ModelName, as_json: Json = False) -> None:
 
 
 @app.command()
-def verify(model: ModelName, as_json: Json = False) -> None:
+def verify(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or folder of a package.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Check every model that is built in or in your folder.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check a package completely: card, hashes, tensor shapes, values, licence."""
     from ..package import load_package
 
+    if every == bool(model):
+        raise InputError("Give either the name of a model, or --all.")
+    if every:
+        _verify_all(as_json)
+        return
     package = load_package(model)
     package.verify()
     facts = {"model": package.card.name, "folder": str(package.folder), "verified": True}
@@ -139,6 +149,31 @@ def remove(
 
     remove_model(name)
     report({"model": name, "removed": True}, as_json, f"Removed {name}.")
+
+
+def _verify_all(as_json: bool) -> None:
+    """A line for every model; the exit code is 1 if one is broken."""
+    from ..catalog import list_models
+    from ..package import load_package
+
+    entries = []
+    for model in list_models():
+        broken = model.broken
+        if broken is None:
+            try:
+                load_package(model.folder).verify()
+            except InputError as error:
+                broken = str(error)
+        entries.append({"model": model.name, "folder": str(model.folder), "verified": broken is None, "broken": broken})
+        if not as_json:
+            what = f"{model.version} is complete and unaltered." if broken is None else f"broken: {broken}"
+            typer.echo(f"{model.name} {what}")
+    if as_json:
+        report({"models": entries}, as_json, "")
+    elif not entries:
+        typer.echo("No model is installed.")
+    if not all(entry["verified"] for entry in entries):
+        raise typer.Exit(1)
 
 
 def _model_folder(model: str) -> Path:

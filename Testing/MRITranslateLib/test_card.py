@@ -42,6 +42,10 @@ def test_cards_know_every_modality():
         ({"grid": {"spacing_mm": [0, 1]}}, "spacing_mm"),
         ({"grid": {"spacing_mm": [1, "wide"]}}, "spacing_mm"),
         ({"intensity": {"source": {"name": "eval"}, "target": {"name": "window"}}}, "intensity.source"),
+        (
+            {"scores": [{"family": "a", "subjects": [], "protocol": "b", "metrics": {}, "weights": "../evil"}]},
+            "scores.0.weights",
+        ),
         ({"files": {"weights.safetensors": {"sha256": "12", "bytes": 4}}}, "files.weights"),
         ({"network": {"name": "resnet9", "parameters": {"width": {"_target_": "os.system"}}}}, "network.parameters"),
     ],

@@ -241,6 +241,16 @@ def test_the_card_as_text(pristine: Path) -> None:
         assert piece in text
 
 
+def test_scores_of_other_weights_are_told_apart(tmp_path: Path) -> None:
+    score = {"family": "ms", "subjects": ["p1"], "protocol": "plain", "metrics": {"psnr": 20.0}}
+    scores = [{**score, "weights": "tiny_fold_1"}, {**score, "subjects": ["p2"], "metrics": {"psnr": 22.0}}]
+    folder = tiny_package(tmp_path / "tiny", scores=scores)
+    text = catalog.card_text(folder)
+    assert "ms (1 subjects, weights tiny_fold_1): psnr 20" in text
+    assert "ms (1 subjects): psnr 22" in text
+    assert catalog.main_score(json.loads((folder / "model.json").read_text(encoding="utf-8"))) == "psnr 20 to 22 (ms)"
+
+
 def test_the_card_of_pictures_as_text(tmp_path: Path) -> None:
     text = catalog.card_text(tiny_package(tmp_path / "noise", task="generation"))
     assert "Random numbers to T1-weighted MRI, network dcgan_generator\nPictures of 16 x 16 pixels\n" in text

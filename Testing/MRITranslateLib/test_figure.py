@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MRITranslateLib.figure import Row, _fitted, figure, main_scores, score_line
+from MRITranslateLib.figure import Row, figure, fitted, main_scores, score_line
 
 VALUES = {"psnr": 20.0, "ssim": 0.5, "mae": 0.1, "psnr_affine": 25.0, "ssim_affine": 0.75, "mae_affine": 0.05}
 
@@ -45,4 +45,13 @@ def test_scores_are_those_after_the_affine_fit_for_mri_only() -> None:
 def test_fit_undoes_an_affine_change() -> None:
     truth = np.linspace(0, 100, 1000, dtype=np.float32)
     made = (truth + 30) / 4
-    assert np.abs(_fitted(made, truth) - truth).max() < 1e-3
+    assert np.abs(fitted(made, truth) - truth).max() < 1e-3
+
+
+def test_fit_of_bright_values_is_exact_and_leaves_air_dark() -> None:
+    """A narrow range far from zero, over which single precision would lose the fit; and a large offset."""
+    inside = np.linspace(2000, 2010, 1_000_000, dtype=np.float32)
+    air = np.zeros(1000, np.float32)
+    made = np.concatenate([inside, air])
+    truth = np.concatenate([(inside - 2000) * 50 + 500, air])
+    assert np.abs(fitted(made, truth) - truth).max() < 1

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+from typer.testing import CliRunner
 
 from MRITranslateLib.phantom import phantom
 from MRITranslateLib.volume import write_volume
+from Training.cli import app
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +24,23 @@ def subjects(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config_file(tmp_path, subjects) -> Path:
+    return write_config(tmp_path, subjects)
+
+
+@pytest.fixture(scope="session")
+def cross_validated(tmp_path_factory, subjects) -> Path:
+    """A finished cross-validation of it: `all/export`, `fold-1/export`, `fold-2/export`, and `folds`."""
+    folder = tmp_path_factory.mktemp("cross-validated")
+    arguments = ["--data.train", "null", "--data.test", "[]", "--data.folds", "[[ms_a, gl_c], [ms_b]]"]
+    command = ["pix2pix", "--config", str(write_config(folder, subjects)), *arguments, "--cross-validate"]
+    ended = CliRunner().invoke(app, [*command, "--epochs", "2", "--threads", "1"])
+    assert ended.exit_code == 0, ended.output
+    return folder / "run"
+
+
+def write_config(folder: Path, subjects: Path) -> Path:
     """A configuration that trains in a second: 4 mm pixels, a network of a few thousand weights."""
-    file = tmp_path / "tiny.yaml"
+    file = folder / "tiny.yaml"
     file.write_text(
         f"""
 package:
@@ -55,7 +72,7 @@ warm_up_steps: 2
 validate_every: 1
 precision: 32-true
 accelerator: cpu
-output: {tmp_path / "run"}
+output: {folder / "run"}
 """,
         encoding="utf-8",
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from MRITranslateLib.card import NetworkCard, Slug
 
-from .parts import AugmentConfig, Fraction, Part
+from .parts import AugmentConfig, Fraction, Part, Paths
 from .translation import TranslationConfig
 
 
@@ -18,7 +18,7 @@ class ReverseConfig(Part):
     title: str = Field(description="name for people")
     intended_use: str = Field(description="one sentence")
     init: Path | None = Field(None, description="package whose weights the way back starts from (fine-tuning)")
-    held_out: Path | None = Field(None, description="as package.held_out, for the way back")
+    held_out: Paths = Field([], description="as package.held_out, for the way back")
 
 
 class CycleLossConfig(Part):

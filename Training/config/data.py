@@ -48,6 +48,11 @@ class DataConfig(Part):
     )
     validation: list[str] = Field([], description="subjects that choose the best epoch")
     test: list[str] = Field([], description="subjects whose scores the card reports; seen by nothing before that")
+    folds: list[list[str]] = Field(
+        [],
+        description="groups of subjects for --cross-validate, which leaves one group after the other out of the "
+        "training; without that flag all are trained on",
+    )
     split: Path | None = Field(
         None, description="file with the parts instead of the three lists: a run's split.yaml, or CSV subject,part"
     )
@@ -97,6 +102,7 @@ class DataConfig(Part):
             raise ValueError("give either index or source_folder and target_folder")
         if self.source_folder is not None and self.source_folder == self.target_folder:
             raise ValueError("source_folder and target_folder are the same")
+        self._check_folds()
         if self.split is not None:
             listed = self.train is not None or self.validation or self.test
             if listed or self.validation_share or self.test_share:
@@ -104,3 +110,21 @@ class DataConfig(Part):
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share and test_share leave nothing to train on; lower them")
         return self
+
+    def _check_folds(self) -> None:
+        if not self.folds:
+            return
+        if self.split is not None or self.test or self.test_share:
+            raise ValueError("folds say who is tested; leave out split, test and test_share")
+        if len(self.folds) < 2 or not all(self.folds):
+            raise ValueError("folds must be at least two lists of at least one subject each")
+        names = [name for fold in self.folds for name in fold]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f'folds name "{twice}" twice; a subject is tested once')
+        chooser = next((name for name in self.validation if name in names), None)
+        if chooser is not None:
+            raise ValueError(f'"{chooser}" is in validation and in a fold; who chooses the best epoch cannot be tested')
+        outside = next((name for name in names if self.train is not None and name not in self.train), None)
+        if outside is not None:
+            raise ValueError(f'folds name "{outside}", who is not in train; add the subject there')

@@ -1,14 +1,23 @@
 """The parts that configurations are made of."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from MRITranslateLib.card import LicenceCard, ModalityName, Slug
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _as_list(value: Any) -> Any:
+    """A list as it is, one value as a list, nothing as an empty one."""
+    return value if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+Paths = Annotated[list[Path], BeforeValidator(_as_list)]
+"""Any number of files or folders; a single one may be written without brackets."""
 
 
 class Part(BaseModel):
@@ -34,8 +43,9 @@ class PackageConfig(AboutConfig):
 
     source: ModalityName = Field(description="modality of the input: T1, T2, FLAIR, PD or CT")
     target: ModalityName = Field(description="modality of the output")
-    held_out: Path | None = Field(
-        None, description="package of a split run of this recipe: its scores on unseen subjects are quoted in the card"
+    held_out: Paths = Field(
+        [],
+        description="packages of split runs of this recipe: their scores on unseen subjects are quoted in the card",
     )
 
 

@@ -235,7 +235,9 @@ def _deal(data: DataConfig, scans: Mapping[str, Sequence[Scan]]) -> dict[str, tu
                 parts[part] = parts[part] + drawn
                 parts["train"] = [name for name in parts["train"] if name not in drawn]
     _refuse_names(parts, scans)
-    added = [name for name in data.added_heads if name not in parts["train"]]
+    for name in (name for fold in data.folds for name in fold):
+        _refuse_unknown("folds", name, scans)
+    added = [name for name in data.added_heads if not any(name in parts[part] for part in PARTS)]
     return {part: tuple(parts[part] + (added if part == "train" else [])) for part in PARTS}
 
 

@@ -127,6 +127,29 @@ def test_models(run: Run, files: Files) -> None:
     assert run("models", "show", "tiny").code == 2
 
 
+def test_all_models_are_verified(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
+    assert run("models", "add", files.package).code == 0
+    found = run("models", "verify", "--all", "--json")
+    assert found.code == 0, found.err
+    entries = {entry["model"]: entry["verified"] for entry in found.json["models"]}
+    assert entries.keys() == {entry["name"] for entry in run("models", "list", "--json").json["models"]}
+    assert all(entries.values())
+
+    weights = tmp_path / "models" / "tiny" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    found = run("models", "verify", "--all")
+    assert found.code == 1
+    (wrong,) = [line for line in found.out.splitlines() if "broken" in line]
+    assert wrong.startswith("tiny broken: ")
+    assert len(found.out.splitlines()) == len(entries)
+    found = run("models", "verify", "--all", "--json")
+    assert found.code == 1
+    assert [entry["model"] for entry in found.json["models"] if entry["broken"]] == ["tiny"]
+
+    for arguments in ((), ("tiny", "--all")):
+        refused(run("models", "verify", *arguments), results, "either the name of a model, or --all")
+
+
 def test_models_that_do_not_translate(run: Run, files: Files, results: Path, tmp_path: Path) -> None:
     package = tiny_package(tmp_path / "noise", task="generation")
     assert run("models", "verify", package).code == 0
