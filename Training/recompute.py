@@ -14,10 +14,10 @@ from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.translate import translate
 
 from .config.data import DataConfig
-from .data.index import Index, is_phantom, read_index
+from .data.index import Index, family_of, is_phantom, read_index
 from .data.scans import Pair, load_pair
 from .measures import means, measure
-from .yardsticks import Moments, constant, family_of, intensity_map, moments, neighbourhood, score, translated
+from .yardsticks import Moments, constant, intensity_map, moments, neighbourhood, score, translated
 
 FOLDS = Path(__file__).resolve().parent / "folds"
 """The packages of the folds, by their names."""

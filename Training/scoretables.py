@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from MRITranslateLib.card import TranslationCard
 
+from .data.index import family_of
 from .measures import means
 from .recompute import Case, Check
-from .yardsticks import family_of
 
 _COLUMNS = {
     "MR": (

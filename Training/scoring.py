@@ -12,7 +12,7 @@ from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.translate import translate
 
 from .config.translation import TranslationConfig
-from .data.index import Index, is_phantom
+from .data.index import Index, family_of, is_phantom
 from .data.pairs import PreparedPair, PreparedVolume
 from .data.scans import load_pairs
 from .measures import means, measure
@@ -45,15 +45,13 @@ def measure_domain(inputs: Sequence[PreparedPair | PreparedVolume]) -> DomainCar
 def measure_scores(index: Index, package: Package, subjects: Sequence[str]) -> list[ScoreCard]:
     """Scores of the package on paired subjects, per family, as a user would get them.
 
-    A subject's family is its name before the first underscore, where that makes few families; subjects with several
-    examinations or pictures count once, by their mean.
+    Families are those of `family_of`, where that makes few; subjects with several examinations or pictures count once,
+    by their mean.
     """
-    families = {subject.partition("_")[0] for subject in subjects if not is_phantom(subject)}
+    families = {family_of(subject) for subject in subjects if not is_phantom(subject)}
 
     def family(subject: str) -> str:
-        if is_phantom(subject):
-            return "phantom"
-        return subject.partition("_")[0] if len(families) <= _MOST_FAMILIES else "all"
+        return family_of(subject) if is_phantom(subject) or len(families) <= _MOST_FAMILIES else "all"
 
     scores = []
     card = package.card

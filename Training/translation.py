@@ -120,6 +120,7 @@ def draft_card(config: TranslationConfig, loss: str, discriminator: NetworkCard 
             title=package.title,
             source=package.source,
             target=package.target,
+            inverse=package.inverse,
             network=config.network,
             discriminator=discriminator,
             grid=config.grid,

@@ -21,22 +21,12 @@ from MRITranslateLib.package import Package
 from MRITranslateLib.translate import translate
 from MRITranslateLib.volume import like
 
-from .data.index import is_phantom
 from .data.scans import Pair
 from .measures import measure, stacked_along, through_plane
 
 _AIR_HU = -1000.0
 _BRIGHT = 99.5
 _NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
-_FAMILIES = {"brats": "glioma", "tcga": "glioma"}
-"""Names that stand for one appearance: both collections show gliomas, skull-stripped at 1 mm."""
-
-
-def family_of(subject: str) -> str:
-    """The family of subjects that look alike: the name before the first underscore, or what several such names share;
-    "phantom" for digital heads."""
-    first = "phantom" if is_phantom(subject) else subject.partition("_")[0]
-    return _FAMILIES.get(first, first)
 
 
 def constant(pair: Pair, card: TranslationCard) -> sitk.Image:

@@ -73,6 +73,8 @@ def test_the_loss_falls_and_the_export_answers_as_the_trainer_did(config_file, s
             str(folder),
             "--package.held_out",
             str(folder),
+            "--package.inverse",
+            "back",
             "--output",
             str(tmp_path / "tuned"),
             "--epochs",
@@ -87,6 +89,7 @@ def test_the_loss_falls_and_the_export_answers_as_the_trainer_did(config_file, s
     card = mt.load_package(folder).card
     assert "without these subjects (on ms_a, ms_b)" in card.scores[0].protocol
     assert card.training.steps == 164
+    assert card.inverse == "back"
 
 
 def test_a_killed_run_resumes_bit_for_bit(config_file, tmp_path):

@@ -13,7 +13,6 @@ from Testing.MRITranslateLib.packages import CARD, tiny_package
 from Training.data.scans import Pair
 from Training.yardsticks import (
     constant,
-    family_of,
     intensity_map,
     moments,
     neighbourhood,
@@ -30,11 +29,6 @@ def pair(seed: int, target: str = "t2") -> Pair:
 @pytest.fixture(scope="module")
 def card() -> TranslationCard:
     return TranslationCard.model_validate(CARD)
-
-
-def test_families():
-    names = ("mscs_p07", "mslg_p01_s1", "brats_gli00001", "tcga_fg6692", "phantom-3", "alone")
-    assert [family_of(name) for name in names] == ["mscs", "mslg", "glioma", "glioma", "phantom", "alone"]
 
 
 def test_the_intensity_map_is_the_oracle_of_evaluate(card):

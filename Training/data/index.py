@@ -20,6 +20,8 @@ _EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jp
 _PHANTOM = re.compile(r"phantom-(\d+)")
 _NATURAL = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 """What a folder such as trainA, valA or testA begins with."""
+_FAMILIES = {"brats": "glioma", "tcga": "glioma"}
+"""Names that stand for one appearance: both collections show gliomas, skull-stripped at 1 mm."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ class Index:
 def is_phantom(subject: str) -> bool:
     """Whether a subject's name stands for a digital head."""
     return _PHANTOM.fullmatch(subject) is not None
+
+
+def family_of(subject: str) -> str:
+    """The family of subjects that look alike: the name before the first underscore, or what several such names share;
+    "phantom" for digital heads."""
+    first = "phantom" if is_phantom(subject) else subject.partition("_")[0]
+    return _FAMILIES.get(first, first)
 
 
 def phantom_seed(subject: str) -> int:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from MRITranslateLib.errors import InputError
 from Training.config.data import DataConfig
-from Training.data.index import Index, is_phantom, read_index
+from Training.data.index import Index, family_of, is_phantom, read_index
 
 PNG = Path(__file__).parents[4] / "shared" / "data" / "t1_t2_png"
 
@@ -245,3 +245,8 @@ def test_real_pictures_are_grouped_by_patient():
     assert 5 <= len(index.scans) <= 12
     assert not set(index.train) & set(index.validation)
     assert sum(len(scans) for scans in index.scans.values()) > 50
+
+
+def test_families():
+    names = ("mscs_p07", "mslg_p01_s1", "brats_gli00001", "tcga_fg6692", "phantom-3", "alone")
+    assert [family_of(name) for name in names] == ["mscs", "mslg", "glioma", "glioma", "phantom", "alone"]
