@@ -43,9 +43,7 @@ class PackageConfig(AboutConfig):
 
     source: ModalityName = Field(description="modality of the input: T1, T2, FLAIR, PD or CT")
     target: ModalityName = Field(description="modality of the output")
-    inverse: Slug | None = Field(
-        None, description="name of the package that goes the other way"
-    )
+    inverse: Slug | None = Field(None, description="name of the package that goes the other way")
     held_out: Paths = Field(
         [],
         description="packages of split runs of this recipe: their scores on unseen subjects are quoted in the card",
