@@ -151,6 +151,7 @@ class CalibrationCard(_Part):
         usual: 99.9th percentile in the foreground of the map as `MRITranslateLib.unusual` looks at it: in mm by which
             edges would have to move.
         usual_ml: Volume of the largest connected region above `usual` in any subject's map.
+        weights: Name of the package whose weights were measured, where they are not the package's own; see `ScoreCard`.
     """
 
     method: Literal["augmentation", "dropout", "cycle"]
@@ -161,6 +162,7 @@ class CalibrationCard(_Part):
     coverage_95: Annotated[float, Field(ge=0, le=1)] | None = None
     usual: Annotated[float, Field(ge=0)]
     usual_ml: Annotated[float, Field(ge=0)]
+    weights: Slug | Literal[""] = ""
 
 
 class DomainCard(_Part):

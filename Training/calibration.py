@@ -22,6 +22,7 @@ from MRITranslateLib.uncertainty import dropout_layers
 from .config.data import DataConfig
 from .config.load import load_config
 from .config.parts import Part
+from .config.translation import TranslationConfig
 from .data.index import Index, is_phantom, read_index
 from .data.scans import load_pairs
 from .export import readme
@@ -56,6 +57,20 @@ def measure_calibration(
         methods.append("cycle")
     data = describe(card, chosen)
     return [calibrate(package, _pairs(index, card, chosen), method, data, inverse) for method in methods if chosen]
+
+
+def held_out_calibration(config: TranslationConfig, index: Index) -> list[CalibrationCard]:
+    """The same of the first split run of this recipe, on those whom its weights had never seen: more true of a new
+    patient than of the package's own weights, which have since been trained on them. Further runs would take time and
+    move little."""
+    for folder in config.package.held_out[:1]:
+        split = load_package(folder)
+        tested = [subject for score in split.card.scores for subject in score.subjects]
+        there = [subject for subject in tested if is_phantom(subject) or subject in index.scans]
+        return [
+            entry.model_copy(update={"weights": split.card.name}) for entry in measure_calibration(index, split, there)
+        ]
+    return []
 
 
 def describe(card: TranslationCard, subjects: Sequence[str]) -> str:

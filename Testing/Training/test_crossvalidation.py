@@ -38,6 +38,9 @@ def test_every_fold_is_scored_by_weights_that_never_saw_it(config_file, tmp_path
     assert "(on ms_b, 1 digital heads)" in final.card.scores[0].protocol
     assert [score.metrics for score in final.card.scores[:2]] == [score.metrics for score in one.card.scores]
     assert 0 < final.card.scores[0].metrics["through_plane"] < 10
+    (doubt,) = final.card.calibration
+    assert (sorted(doubt.subjects), doubt.weights) == (["gl_c", "ms_a"], "tiny_fold_1")
+    assert doubt.data == "2 people that the weights had never seen."
 
     shipped = mt.load_package(tmp_path / "run" / "folds" / "tiny_fold_1")
     assert not shipped.has_discriminator
