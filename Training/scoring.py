@@ -13,7 +13,7 @@ from MRITranslateLib.package import Package, load_package
 from MRITranslateLib.translate import translate
 
 from .config.translation import TranslationConfig
-from .data.index import Index, is_phantom
+from .data.index import Index, is_phantom, label_map_of
 from .data.pairs import PreparedPair, PreparedVolume
 from .data.scans import load_pairs
 
@@ -52,7 +52,7 @@ def measure_scores(index: Index, package: Package, subjects: Sequence[str]) -> l
 
     def family(subject: str) -> str:
         if is_phantom(subject):
-            return "phantom"
+            return "phantom" if label_map_of(subject) is None else "labels"
         return subject.partition("_")[0] if len(families) <= _MOST_FAMILIES else "all"
 
     scores = []

@@ -162,7 +162,12 @@ def tissue_values(tissues: tuple[Tissue, ...], protocol: Mapping[str, Acquisitio
 
 
 def add_texture(
-    mixed: TissueValues, truth: Truth, where: Window, subject: Subject, matrix: NDArray[np.float64], corner: Array
+    mixed: TissueValues,
+    truth: Truth,
+    where: Window,
+    subject: Subject,
+    matrix: NDArray[np.float64],
+    corner: NDArray[np.float64],
 ) -> None:
     """Write a block of mixed tissue values to the truth, with the variation within tissues.
 

@@ -86,7 +86,7 @@ class Samples:
 
 
 def block_samples(subject: Subject, grid: Grid, where: Window, deformation: float = DEFORMATION_MM) -> Samples:
-    """Sample points of a block of a grid's voxels, given by its slices, displaced at random by some `deformation` mm."""
+    """Sample points of a block of a grid's voxels, given by its slices, displaced by some `deformation` mm."""
     factors = samples_per_voxel(grid)
     start = np.array([part.start for part in where])
     size = np.array([part.stop for part in where]) - start
@@ -109,7 +109,7 @@ def block_fractions(subject: Subject, grid: Grid, where: Window, lesions: tuple[
     """Tissue fractions (tissues, slices, rows, columns) of a block of a grid's voxels, given by its slices."""
     at = block_samples(subject, grid, where)
     width = float(np.mean(np.array(grid.spacing) / at.factors)) / subject.scale
-    canvas = Canvas(*at.position, width, at.matrix, at.offset, at.reach)
+    canvas = Canvas(at.position[0], at.position[1], at.position[2], width, at.matrix, at.offset, at.reach)
     shape = canvas.x.shape
     relief, grain, fascia = (subject.waves[name].on_grid(at.matrix, at.offset, shape) for name in TEXTURES)
     return at.average(paint_head(canvas, subject, relief, grain[0], fascia[0], lesions))
