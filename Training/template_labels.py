@@ -53,6 +53,7 @@ BRAIN = {GREY: "gm_prob_elderly", WHITE: "wm_prob_elderly", CSF: "csf_prob_elder
 SMOOTHED_MM = 8.0
 """Full width at half maximum of the template's own smoothing."""
 _DENSEST_HU = 1600.0
+"""The sharpened CT goes no higher."""
 _SHARPENINGS, _CORRECTIONS, _GAIN = 60, 4, 0.3
 _AIR_BELOW, _HEAD_FROM, _MUSCLE_FROM, _BONE_FROM, _DENSE_FROM = 450.0, 700.0, 1900.0, 3200.0, 3900.0
 """Cormack units of the sharpened CT: air in the head, the head's surface, fat and muscle, muscle and bone, the bone of
@@ -60,6 +61,8 @@ a diploe and the dense bone of the petrous ridge."""
 _SKIN_MM, _FAT_MM, _TABLE_MM, _MUCOSA_MM, _MUSCLE_MM = 2.9, 4.9, 1.5, 1.1, 1.6
 """Depths of skin and of the fat below it, thickness of bone's surface and of mucosa; half of the thinnest muscle, for
 edges between bone and fat are as bright."""
+_THICK_TABLE_MM = 2.9
+"""Of the vault where it is dense."""
 _VAULT_ABOVE, _HOLE_MM = 0.0, 2.0
 """z in MNI space from which the skull has no holes, and half their width."""
 _CLOSED_MM = 4.0
@@ -204,7 +207,11 @@ def _paint(templates: Templates, corrected: Array, brain: Array) -> Array:
     labels[brain > 0] = brain[brain > 0]
     _gap(labels, brain > 0, bone)
     _sinuses(labels, z)
-    labels[(ndimage.distance_transform_edt(bone) > _TABLE_MM) & (corrected < _DENSE_FROM)] = MARROW
+    # In the base dense bone is dense throughout; in the vault its tables are thicker.
+    vault = z > _VAULT_ABOVE
+    spongy = vault | (corrected < _DENSE_FROM)
+    table = np.where(vault & (ndimage.maximum_filter(corrected, 9) > _DENSE_FROM), _THICK_TABLE_MM, _TABLE_MM)
+    labels[(ndimage.distance_transform_edt(bone) > table) & spongy] = MARROW
     soft = (labels == MUSCLE) | (labels == FAT)
     inner_air = filled & (labels == AIR)
     labels[soft & (ndimage.distance_transform_edt(~inner_air) <= _MUCOSA_MM)] = MUCOSA

@@ -43,6 +43,8 @@ _DEFORMATION_MM = (1.0, 4.5)
 _THICKER_MM = (-2.0, 2.5)
 """Range of what skull and scalp gain in thickness, each; it varies over the head by some tenths of this as well."""
 _TABLE_MM, _SKIN_MM = (1.0, 2.2), (1.5, 3.5)
+_OLD_TABLE_MM = 1.75
+"""Bone of the map this near the scalp is its outer table."""
 _OPENING_MM = 5.0
 """Air in channels narrower than twice this lies inside the head."""
 _REACH_MM = 8.0
@@ -175,6 +177,8 @@ def change_thickness(labels: LabelMap, subject: Subject, draw: np.random.Generat
     new[covered & (outer >= -skin)] = SKIN
     new[solid & (bone > 0)] = FAT
     new[solid & (bone <= 0) & (bone > -table)] = CORTICAL
+    # Where the skull has grown, the table that lay at its surface is diploe now.
+    new[solid & (labels.bone[where] > -_OLD_TABLE_MM) & (bone <= -table)] = MARROW
     grown = np.isin(new, (FAT, MUSCLE)) & soft & (bone <= 0)
     new[grown] = np.where(bone[grown] > -table, CORTICAL, MARROW)
     changed[where] = new
