@@ -99,26 +99,18 @@ def phantom(
     if unknown:
         raise InputError(f'Unknown contrast "{unknown[0]}"; the phantom has {", ".join(CONTRASTS)}.')
     subject = Subject(int(seed))
-    tissues, protocol = TISSUES, dict(DEFAULTS)
-    if randomise:
-        tissues = randomised_tissues(subject.generator("tissues"))
-        protocol = {name: randomised_acquisition(name, subject.generator(f"acquisition/{name}")) for name in CONTRASTS}
+    tissues, protocol = randomised(subject) if randomise else (TISSUES, dict(DEFAULTS))
     protocol.update(acquisitions or {})
     solids, centres = place_lesions(subject, int(lesions))
     physical = (centres - subject.shift) @ np.linalg.inv(subject.to_head).T
     truth = render(subject, grid, protocol, tissues, solids)
-    magnitudes = {
-        name: acquire(truth.signals[name], grid, subject, name, protocol[name], tissues[WHITE]) for name in CONTRASTS
-    }
-    return Phantom(
-        **{name: make_image(values, grid) for name, values in magnitudes.items()},
-        ct=make_image(acquire_ct(truth.hounsfield, subject), grid),
-        labels=make_image(truth.labels, grid),
-        lesions=make_image(label_lesions(truth.lesion_share, grid, physical), grid),
-        label_names={index: tissue.name for index, tissue in enumerate(tissues)},
-        acquisitions=protocol,
-        lesion_centres=tuple((float(x), float(y), float(z)) for x, y, z in physical),
-    )
+    return image_truth(truth, grid, subject, protocol, tissues, physical)
+
+
+def randomised(subject: Subject) -> tuple[tuple[Tissue, ...], dict[str, Acquisition]]:
+    """A subject's own tissue values and the protocol of each contrast, as between people and hospitals."""
+    tissues = randomised_tissues(subject.generator("tissues"))
+    return tissues, {name: randomised_acquisition(name, subject.generator(f"acquisition/{name}")) for name in CONTRASTS}
 
 
 @dataclass(frozen=True)
@@ -131,6 +123,70 @@ class Truth:
     lesion_share: Array
 
 
+def empty_truth(grid: Grid) -> Truth:
+    """A grid full of air."""
+    return Truth(
+        {name: np.zeros(grid.shape, np.float32) for name in CONTRASTS},
+        np.full(grid.shape, TISSUES[AIR].hounsfield, np.float32),
+        np.zeros(grid.shape, np.uint8),
+        np.zeros(grid.shape, np.float32),
+    )
+
+
+@dataclass(frozen=True)
+class TissueValues:
+    """What each tissue gives to a voxel, arrays over the tissues.
+
+    Attributes:
+        signals: contrast -> noise-free signal.
+        hounsfield: CT number in HU.
+        texture, grain: size of the variation of signal (relative) and CT number (HU).
+    """
+
+    signals: Mapping[str, Array]
+    hounsfield: Array
+    texture: Array
+    grain: Array
+
+
+def tissue_values(tissues: tuple[Tissue, ...], protocol: Mapping[str, Acquisition]) -> TissueValues:
+    """The values of a table of tissues under a protocol."""
+    signals = {
+        name: np.array([tissue_signal(tissue, protocol[name]) for tissue in tissues], np.float32) for name in CONTRASTS
+    }
+    columns = (
+        np.array([getattr(tissue, column) for tissue in tissues], np.float32)
+        for column in ("hounsfield", "texture", "grain")
+    )
+    return TissueValues(signals, *columns)
+
+
+def add_texture(
+    mixed: TissueValues,
+    truth: Truth,
+    where: Window,
+    subject: Subject,
+    matrix: NDArray[np.float64],
+    corner: NDArray[np.float64],
+) -> None:
+    """Write a block of mixed tissue values to the truth, with the variation within tissues.
+
+    Args:
+        mixed: means over the tissues of each voxel: arrays (slices, rows, columns).
+        truth: changed in place.
+        where: the block.
+        subject: gives the texture.
+        matrix, corner: index (column, row, slice) of the block to head coordinates.
+    """
+    shape = mixed.hounsfield.shape
+    variation = subject.waves["texture"].on_grid(matrix, corner, shape)
+    fine = subject.waves["grain"].on_grid(matrix, corner, shape)[0]
+    for number, name in enumerate(CONTRASTS):
+        # T1- and T2-like contrasts vary in different patterns, as T1, T2 and density do.
+        truth.signals[name][where] = mixed.signals[name] * (1.0 + mixed.texture * variation[number % 2])
+    truth.hounsfield[where] = mixed.hounsfield + mixed.grain * fine
+
+
 def render(
     subject: Subject,
     grid: Grid,
@@ -139,33 +195,17 @@ def render(
     lesions: tuple[Ellipsoid, ...],
 ) -> Truth:
     """Mix the signals and CT numbers of the tissues by their shares of each voxel, block by block."""
-    truth = Truth(
-        {name: np.zeros(grid.shape, np.float32) for name in CONTRASTS},
-        np.full(grid.shape, tissues[AIR].hounsfield, np.float32),
-        np.zeros(grid.shape, np.uint8),
-        np.zeros(grid.shape, np.float32),
-    )
-    pure = {
-        name: np.array([tissue_signal(tissue, protocol[name]) for tissue in tissues], np.float32) for name in CONTRASTS
-    }
-    hounsfield, texture, grain = (
-        np.array([getattr(tissue, column) for tissue in tissues], np.float32)
-        for column in ("hounsfield", "texture", "grain")
-    )
+    truth, values = empty_truth(grid), tissue_values(tissues, protocol)
     matrix, offset = subject.to_head @ grid.matrix, subject.to_head @ np.array(grid.origin) + subject.shift
     for where in blocks(index_window(matrix, offset, grid.shape, HEAD_LOW, HEAD_HIGH), grid):
         start = tuple(part.start for part in where)
         fractions = block_fractions(subject, grid, where, lesions)
         block, flat = fractions.shape[1:], fractions.reshape(len(tissues), -1)
-        corner = matrix @ np.array(start[::-1]) + offset
-        variation = subject.waves["texture"].on_grid(matrix, corner, block)
-        fine = subject.waves["grain"].on_grid(matrix, corner, block)[0]
-        amount = (texture @ flat).reshape(block)
-        for number, name in enumerate(CONTRASTS):
-            # T1- and T2-like contrasts vary in different patterns, as T1, T2 and density do.
-            mixed = (pure[name] @ flat).reshape(block)
-            truth.signals[name][where] = mixed * (1.0 + amount * variation[number % 2])
-        truth.hounsfield[where] = (hounsfield @ flat).reshape(block) + (grain @ flat).reshape(block) * fine
+        mixed = TissueValues(
+            {name: (pure @ flat).reshape(block) for name, pure in values.signals.items()},
+            *((pure @ flat).reshape(block) for pure in (values.hounsfield, values.texture, values.grain)),
+        )
+        add_texture(mixed, truth, where, subject, matrix, matrix @ np.array(start[::-1]) + offset)
         truth.labels[where] = fractions.argmax(axis=0)
         truth.lesion_share[where] = fractions[LESION]
     return truth
@@ -180,6 +220,39 @@ def blocks(window: Window | None, grid: Grid) -> Iterator[Window]:
     depth = max(1, BLOCK_SAMPLES // per_slice)
     for low in range(across.start, across.stop, depth):
         yield slice(low, min(low + depth, across.stop)), rows, columns
+
+
+def image_truth(
+    truth: Truth,
+    grid: Grid,
+    subject: Subject,
+    protocol: Mapping[str, Acquisition],
+    tissues: tuple[Tissue, ...],
+    lesion_centres: NDArray[np.float64] | None = None,
+) -> Phantom:
+    """The scans of a head: what scanners make of the truth.
+
+    Args:
+        truth: noise-free; its signals are changed in place.
+        grid: its grid.
+        subject: gives the random numbers.
+        protocol: contrast -> acquisition.
+        tissues: what the head is made of.
+        lesion_centres: physical LPS positions (n, 3) in mm.
+    """
+    centres = np.zeros((0, 3)) if lesion_centres is None else lesion_centres
+    magnitudes = {
+        name: acquire(truth.signals[name], grid, subject, name, protocol[name], tissues[WHITE]) for name in CONTRASTS
+    }
+    return Phantom(
+        **{name: make_image(values, grid) for name, values in magnitudes.items()},
+        ct=make_image(acquire_ct(truth.hounsfield, subject), grid),
+        labels=make_image(truth.labels, grid),
+        lesions=make_image(label_lesions(truth.lesion_share, grid, centres), grid),
+        label_names={index: tissue.name for index, tissue in enumerate(tissues)},
+        acquisitions=dict(protocol),
+        lesion_centres=tuple((float(x), float(y), float(z)) for x, y, z in centres),
+    )
 
 
 def acquire(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,8 +58,35 @@ def samples_per_voxel(grid: Grid) -> NDArray[np.int64]:
     return np.clip(np.rint(np.array(grid.spacing) / SAMPLE_MM), 1, MOST_SAMPLES).astype(np.int64)
 
 
-def block_fractions(subject: Subject, grid: Grid, where: Window, lesions: tuple[Ellipsoid, ...] = ()) -> Array:
-    """Tissue fractions (tissues, slices, rows, columns) of a block of a grid's voxels, given by its slices."""
+@dataclass(frozen=True)
+class Samples:
+    """The sample points of a block of a grid's voxels.
+
+    Attributes:
+        position: (3, slices, rows, columns), deformed head coordinates in mm.
+        matrix, offset: index (column, row, slice) of a sample to undeformed head coordinates.
+        factors: samples per voxel along (columns, rows, slices).
+        reach: largest displacement along an axis, mm.
+    """
+
+    position: Array
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    factors: NDArray[np.int64]
+    reach: float
+
+    def average(self, values: Array) -> Array:
+        """Means over the samples of each voxel, of (n, slices, rows, columns) of samples."""
+        if self.factors.max() == 1:
+            return values
+        column, row, slice_ = (int(factor) for factor in self.factors)
+        count, slices, rows, columns = values.shape
+        split = values.reshape(count, slices // slice_, slice_, rows // row, row, columns // column, column)
+        return np.asarray(split.mean(axis=(2, 4, 6)))
+
+
+def block_samples(subject: Subject, grid: Grid, where: Window, deformation: float = DEFORMATION_MM) -> Samples:
+    """Sample points of a block of a grid's voxels, given by its slices, displaced by some `deformation` mm."""
     factors = samples_per_voxel(grid)
     start = np.array([part.start for part in where])
     size = np.array([part.stop for part in where]) - start
@@ -65,24 +94,25 @@ def block_fractions(subject: Subject, grid: Grid, where: Window, lesions: tuple[
     first = grid.matrix @ (start[::-1] - 0.5 + 0.5 / factors) + np.array(grid.origin)
     matrix, offset = subject.to_head @ (grid.matrix / factors), subject.to_head @ first + subject.shift
     slices, rows, columns = (int(count) for count in size * factors[::-1])
-    shape = slices, rows, columns
-    position = subject.waves["deformation"].on_grid(matrix, offset, shape)
-    position *= np.float32(DEFORMATION_MM)
+    position = subject.waves["deformation"].on_grid(matrix, offset, (slices, rows, columns))
+    position *= np.float32(deformation)
     reach = float(np.abs(position).max())
     steps = matrix.astype(np.float32)
     for axis in range(3):
         position[axis] += np.float32(offset[axis]) + steps[axis, 0] * np.arange(columns, dtype=np.float32)
         position[axis] += (steps[axis, 1] * np.arange(rows, dtype=np.float32))[:, None]
         position[axis] += (steps[axis, 2] * np.arange(slices, dtype=np.float32))[:, None, None]
-    width = float(np.mean(np.array(grid.spacing) / factors)) / subject.scale
-    canvas = Canvas(position[0], position[1], position[2], width, matrix, offset, reach)
-    relief, grain, fascia = (subject.waves[name].on_grid(matrix, offset, shape) for name in TEXTURES)
-    fractions = paint_head(canvas, subject, relief, grain[0], fascia[0], lesions)
-    if factors.max() > 1:
-        column, row, slice_ = (int(factor) for factor in factors)
-        split = fractions.reshape(len(TISSUES), size[0], slice_, size[1], row, size[2], column)
-        fractions = split.mean(axis=(2, 4, 6))
-    return fractions
+    return Samples(position, matrix, offset, factors, reach)
+
+
+def block_fractions(subject: Subject, grid: Grid, where: Window, lesions: tuple[Ellipsoid, ...] = ()) -> Array:
+    """Tissue fractions (tissues, slices, rows, columns) of a block of a grid's voxels, given by its slices."""
+    at = block_samples(subject, grid, where)
+    width = float(np.mean(np.array(grid.spacing) / at.factors)) / subject.scale
+    canvas = Canvas(at.position[0], at.position[1], at.position[2], width, at.matrix, at.offset, at.reach)
+    shape = canvas.x.shape
+    relief, grain, fascia = (subject.waves[name].on_grid(at.matrix, at.offset, shape) for name in TEXTURES)
+    return at.average(paint_head(canvas, subject, relief, grain[0], fascia[0], lesions))
 
 
 def points_fractions(subject: Subject, points: NDArray[np.float64]) -> Array:

@@ -60,6 +60,16 @@ class DataConfig(Part):
     test_share: Fraction = Field(0.0, description="share of the training subjects drawn for the test")
     split_seed: int = Field(0, ge=0, description="seed of that draw")
     phantoms: int = Field(0, ge=0, le=1000, description="digital heads added to the training subjects")
+    label_maps: Path | None = Field(
+        None,
+        description="folder of label maps (NIfTI, numbers of MRITranslateLib.phantom.TISSUES) to make heads from; "
+        "labels-NAME-N is head N of NAME.nii.gz",
+    )
+    label_heads: int = Field(0, ge=0, le=1000, description="heads made from label maps added to the training subjects")
+    resolution: bool = Field(
+        False,
+        description="digital heads to train on have slices 1 to 6 mm apart; some are blurred, input and truth alike",
+    )
     phantom_share: Fraction = Field(
         0.3, description="share of the training slices cut from digital heads, beside subjects"
     )

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,9 @@ Side = Literal["source", "target"]
 """Which of the card's two modalities an image has."""
 _EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _PHANTOM = re.compile(r"phantom-(\d+)")
+_LABELS = re.compile(r"labels-(.+)-(\d+)")
+_FIRST_SEED = 1000
+"""Of the heads made from label maps that are added to the training subjects."""
 _NATURAL = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 """What a folder such as trainA, valA or testA begins with."""
 _FAMILIES = {"brats": "glioma", "tcga": "glioma"}
@@ -49,6 +52,7 @@ class Index:
     Attributes:
         data: What was read.
         scans: Subject -> its scans, sorted by name; digital heads have none.
+        label_maps: Name -> label map that heads are made from.
         train, validation, test: Names of the subjects; the digital heads that were added are among `train`.
     """
 
@@ -57,6 +61,7 @@ class Index:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    label_maps: Mapping[str, Path] = field(default_factory=dict)
 
     def split(self) -> dict[str, list[str]]:
         """Part -> subjects, to be written to disk; `data.split` reads it back."""
@@ -68,19 +73,27 @@ class Index:
 
 
 def is_phantom(subject: str) -> bool:
-    """Whether a subject's name stands for a digital head."""
-    return _PHANTOM.fullmatch(subject) is not None
+    """Whether a subject's name stands for a digital head: a phantom, or one made from a label map."""
+    return _PHANTOM.fullmatch(subject) is not None or label_map_of(subject) is not None
+
+
+def label_map_of(subject: str) -> str | None:
+    """The label map in the name of a head that is made from one, such as mni in labels-mni-7."""
+    found = _LABELS.fullmatch(subject)
+    return None if found is None else found[1]
 
 
 def family_of(subject: str) -> str:
     """The family of subjects that look alike: the name before the first underscore, or what several such names share;
-    "phantom" for digital heads."""
-    first = "phantom" if is_phantom(subject) else subject.partition("_")[0]
+    "phantom" for digital heads, "labels" for those that are made from a label map."""
+    if is_phantom(subject):
+        return "phantom" if label_map_of(subject) is None else "labels"
+    first = subject.partition("_")[0]
     return _FAMILIES.get(first, first)
 
 
 def phantom_seed(subject: str) -> int:
-    """The seed in a digital head's name."""
+    """The seed in a phantom's name."""
     found = _PHANTOM.fullmatch(subject)
     assert found is not None
     return int(found[1])
@@ -107,10 +120,13 @@ def read_index(data: DataConfig, paired: bool = True, trains: bool = True) -> In
     reserved = next((subject for subject in scans if is_phantom(subject)), None)
     if reserved is not None:
         raise InputError(f'"{reserved}" is the name of a digital head; rename that subject.')
-    parts = _deal(data, scans)
-    index = Index(data, {name: tuple(found) for name, found in scans.items()}, **parts)
+    maps = _find_label_maps(data)
+    parts = _with_label_heads(data, maps, _deal(data, scans))
+    index = Index(data, {name: tuple(found) for name, found in scans.items()}, **parts, label_maps=maps)
     if trains and not index.train:
-        raise InputError("There is nothing to train on; list subjects in data.train, or say data.phantoms.")
+        raise InputError(
+            "There is nothing to train on; list subjects in data.train, or say data.phantoms or data.label_heads."
+        )
     if paired:
         _refuse_incomplete(index)
     return index
@@ -189,10 +205,10 @@ def _natural_parts(root: Path, source: str, target: str) -> list[tuple[str | Non
     return found
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, keys: str = "data.source_folder and data.target_folder") -> dict[str, Path]:
     """Files and DICOM folders by their names without extension."""
     if not folder.is_dir():
-        raise InputError(f'The folder "{folder}" does not exist; check data.source_folder and data.target_folder.')
+        raise InputError(f'The folder "{folder}" does not exist; check {keys}.')
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()):
         extension = next((end for end in _EXTENSIONS if entry.name.lower().endswith(end)), None)
@@ -214,6 +230,42 @@ def _subject(data: DataConfig, path: str, default: str | None = None) -> str:
     if match is None or not match[1]:
         raise InputError(f'data.subject_pattern finds no subject in "{path}"; correct the pattern or rename the file.')
     return match[1]
+
+
+def _find_label_maps(data: DataConfig) -> dict[str, Path]:
+    """Name -> label map."""
+    if data.label_maps is None:
+        return {}
+    maps = {name: file for name, file in _by_stem(data.label_maps, "data.label_maps").items() if file.is_file()}
+    if not maps:
+        raise InputError(f'There are no label maps in "{data.label_maps}"; make one by Training.template_labels.')
+    return maps
+
+
+def _with_label_heads(
+    data: DataConfig, maps: Mapping[str, Path], parts: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The parts with the heads that `label_heads` adds. All heads of a map are one anatomy and belong to one part."""
+    place: dict[str, str] = {}
+    for part in PARTS:
+        for subject in parts[part]:
+            name = label_map_of(subject)
+            if name is None:
+                continue
+            if name not in maps:
+                raise InputError(f'data.{part} names "{subject}", but data.label_maps has no label map "{name}".')
+            if place.setdefault(name, part) != part:
+                raise InputError(
+                    f'Heads of the label map "{name}" are in data.{place[name]} and in data.{part}; they share their '
+                    "anatomy and belong to one part."
+                )
+    if data.label_heads and not maps:
+        raise InputError("data.label_heads are made from label maps; say in which folder: --data.label_maps FOLDER.")
+    free = [name for name in maps if place.get(name, "train") == "train"]
+    if data.label_heads and not free:
+        raise InputError("No label map is left to train on; all are named in data.validation or data.test.")
+    added = [f"labels-{free[n % len(free)]}-{_FIRST_SEED + n}" for n in range(data.label_heads)]
+    return {**parts, "train": parts["train"] + tuple(name for name in added if name not in parts["train"])}
 
 
 def _deal(data: DataConfig, scans: Mapping[str, Sequence[Scan]]) -> dict[str, tuple[str, ...]]:
@@ -266,6 +318,8 @@ def _refuse_names(parts: Mapping[str, Sequence[str]], scans: Mapping[str, object
             place[name] = part
             if name.startswith("phantom-") and not is_phantom(name):
                 raise InputError(f'A digital head is named by its seed, such as phantom-7, not "{name}".')
+            if name.startswith("labels-") and name not in scans and not is_phantom(name):
+                raise InputError(f'A head made from a label map is named such as labels-mni-7, not "{name}".')
             _refuse_unknown(part, name, scans)
 
 

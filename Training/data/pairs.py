@@ -19,6 +19,7 @@ from MRITranslateLib.preparation import Preparation
 from ..config.data import DataConfig
 from .alignment import draw_alignment, is_misaligned, measure_alignment, misalignment
 from .cache import Cache, fingerprint, safe_name
+from .heads import head_key
 from .index import Index, Scan, Side, as_index, is_phantom
 from .scans import Pair, naming, read_pair, read_side, scans_of
 
@@ -209,7 +210,7 @@ def _scans(
             card.grid.model_dump(),
             card.intensity.model_dump(),
             index.data.least_tissue,
-            index.data.phantom_shape if is_phantom(subject) else [fingerprint(getattr(scan, side)) for side in sides],
+            head_key(index, subject) if is_phantom(subject) else [fingerprint(getattr(scan, side)) for side in sides],
             scan.name,
         ]
         try:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import SimpleITK as sitk
 
 from MRITranslateLib.errors import ConstantImage, InputError
-from MRITranslateLib.phantom import phantom
 from MRITranslateLib.volume import check_volume, read_volume, same_grid
 
 from ..config.data import DataConfig
-from .index import Index, Scan, Side, as_index, is_phantom, phantom_seed
+from .heads import make_head
+from .index import Index, Scan, Side, as_index, is_phantom
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ def load_side(data: DataConfig | Index, modality: str, side: Side, subject: str)
 def read_pair(index: Index, source: str, target: str, scan: Scan) -> Pair:
     """One examination of `load_pairs`."""
     if is_phantom(scan.subject):
-        head = phantom(seed=phantom_seed(scan.subject), shape=index.data.phantom_shape, randomise=True)
-        return Pair(scan.subject, getattr(head, source.lower()), getattr(head, target.lower()), scan.name)
+        with naming(scan.name):
+            first, second = make_head(index, scan.subject, (source, target))
+        return Pair(scan.subject, first, second, scan.name)
     first, second = (read_side(index, "", side, scan) for side in ("source", "target"))
     if not same_grid(first, second):
         raise InputError(f"{scan.name}: the two images lie on different grids; resample one to the other first.")
@@ -87,9 +88,8 @@ def read_pair(index: Index, source: str, target: str, scan: Scan) -> Pair:
 def read_side(index: Index, modality: str, side: Side, scan: Scan) -> sitk.Image:
     """One image of `load_side`."""
     if is_phantom(scan.subject):
-        head = phantom(seed=phantom_seed(scan.subject), shape=index.data.phantom_shape, randomise=True)
-        image: sitk.Image = getattr(head, modality.lower())
-        return image
+        with naming(scan.name):
+            return make_head(index, scan.subject, (modality,))[0]
     file = scan.source if side == "source" else scan.target
     if file is None:
         raise InputError(f"{scan.name}: there is no {side} image; add it, or name the subject in data.leave_out.")

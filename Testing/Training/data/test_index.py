@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from MRITranslateLib.errors import InputError
 from Training.config.data import DataConfig
-from Training.data.index import Index, family_of, is_phantom, read_index
+from Training.data.index import Index, family_of, is_phantom, label_map_of, read_index
 
 PNG = Path(__file__).parents[4] / "shared" / "data" / "t1_t2_png"
 
@@ -214,6 +214,43 @@ def test_a_subject_cannot_be_called_like_a_digital_head(tmp_path):
         read_index(DataConfig(root=tmp_path))
 
 
+def test_heads_from_label_maps(tmp_path):
+    touch(tmp_path, "mni.nii.gz", "old-one.nii")
+    data = DataConfig(label_maps=tmp_path, label_heads=3, phantoms=1, test=["phantom-1"])
+    index = read_index(data)
+    made = ["labels-mni-1000", "labels-old-one-1001", "labels-mni-1002"]
+    assert parts(index) == (["phantom-1000", *made], [], ["phantom-1"])
+    assert index.label_maps == {"mni": tmp_path / "mni.nii.gz", "old-one": tmp_path / "old-one.nii"}
+    assert index.having("target", made) == made
+    assert label_map_of("labels-old-one-7") == "old-one"
+    assert label_map_of("phantom-7") is None
+    assert is_phantom("labels-mni-7")
+
+
+def test_the_heads_of_a_label_map_stay_in_one_part(tmp_path):
+    touch(tmp_path, "mni.nii.gz", "old.nii.gz")
+    data = DataConfig(label_maps=tmp_path, label_heads=2, test=["labels-mni-1", "labels-mni-2"])
+    assert parts(read_index(data)) == (["labels-old-1000", "labels-old-1001"], [], ["labels-mni-1", "labels-mni-2"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"train": ["labels-mni-1"], "test": ["labels-mni-2"]}, '"mni" are in data.train and in data.test'),
+        ({"label_heads": 1, "test": ["labels-mni-2"]}, "No label map is left"),
+        ({"train": ["labels-other-1"]}, 'no label map "other"'),
+        ({"train": ["labels-mni"]}, "such as labels-mni-7"),
+        ({"label_maps": None, "label_heads": 1}, "--data.label_maps FOLDER"),
+        ({"label_maps": Path("/nowhere/at/all")}, "check data.label_maps"),
+    ],
+)
+def test_mistakes_about_label_maps_are_told_in_one_sentence(tmp_path, settings, says):
+    touch(tmp_path, "mni.nii.gz")
+    with pytest.raises(InputError, match=says) as error:
+        read_index(DataConfig(**{"label_maps": tmp_path, **settings}))
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -248,5 +285,5 @@ def test_real_pictures_are_grouped_by_patient():
 
 
 def test_families():
-    names = ("mscs_p07", "mslg_p01_s1", "brats_gli00001", "tcga_fg6692", "phantom-3", "alone")
-    assert [family_of(name) for name in names] == ["mscs", "mslg", "glioma", "glioma", "phantom", "alone"]
+    names = ("mscs_p07", "mslg_p01_s1", "brats_gli00001", "tcga_fg6692", "phantom-3", "labels-mni-3", "alone")
+    assert [family_of(name) for name in names] == ["mscs", "mslg", "glioma", "glioma", "phantom", "labels", "alone"]

@@ -1,0 +1,99 @@
+"""Scores of a T1 -> CT translator on real templates: the average T1 of young people to the average CT of older ones.
+
+    python -m Training.template_scores PACKAGE TEMPLATE_FOLDER
+
+No patient's pair of T1 and CT is free to use; the templates of ../shared/data are the only real T1 and CT in register.
+Their CT was smoothed by 8 mm in Cormack units (see `Training.template_labels`), so the answer is scored as it is and
+smoothed alike. Both are averages of other people, whose ventricles and scalps differ: not even a perfect translator
+could reach the CT.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import SimpleITK as sitk
+import typer
+
+from MRITranslateLib.errors import InputError
+from MRITranslateLib.evaluate import BODY_HU
+from MRITranslateLib.package import Package, load_package
+from MRITranslateLib.translate import translate
+from MRITranslateLib.volume import read_volume, same_grid
+
+from .cormack import cormack, hounsfield, smooth
+
+BONE_HU = 250.0
+_INPUTS = ("t1_smooth8mm", "t1_avg152")
+_TRUTH = "ct_hu_smooth8mm"
+_SMOOTHED_MM = 8.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one answer.
+
+    Attributes:
+        source: Name of the T1 template.
+        smoothed: Whether the answer was smoothed as the template of the CT was.
+        mae: Mean absolute error in HU where the true CT exceeds -500 HU.
+        dice: Of the bone, above 250 HU.
+    """
+
+    source: str
+    smoothed: bool
+    mae: float
+    dice: float
+
+
+def bone_dice(truth: np.ndarray, made: np.ndarray) -> float:
+    """Dice coefficient of what exceeds 250 HU; 1 where neither does."""
+    first, second = truth > BONE_HU, made > BONE_HU
+    total = int(first.sum() + second.sum())
+    return 2 * int((first & second).sum()) / total if total else 1.0
+
+
+def template_scores(package: Package, folder: Path) -> Iterator[Row]:
+    """Translate both T1 templates on the CPU and compare them with the template of the CT.
+
+    Args:
+        package: From T1 to CT.
+        folder: With t1_smooth8mm, t1_avg152 and ct_hu_smooth8mm as .nii.gz.
+
+    Raises:
+        InputError: The package makes no CT, a template is missing or unusable, or they lie on different grids.
+    """
+    if package.translation_card().target != "CT":
+        raise InputError(f"{package.card.name} makes no CT; give a package that does.")
+    reference = read_volume(folder / f"{_TRUTH}.nii.gz")
+    truth = sitk.GetArrayFromImage(reference).astype(np.float32)
+    head = truth > BODY_HU
+    for name in _INPUTS:
+        source = read_volume(folder / f"{name}.nii.gz")
+        if not same_grid(source, reference):
+            raise InputError(f"{name} lies on another grid than {_TRUTH}; give the folder of one set of templates.")
+        made = sitk.GetArrayFromImage(translate(source, package, device="cpu").image).astype(np.float32)
+        alike = hounsfield(smooth(cormack(made), _SMOOTHED_MM, source.GetSpacing()))
+        for smoothed, answer in ((False, made), (True, alike)):
+            yield Row(name, smoothed, float(np.abs(answer - truth)[head].mean()), bone_dice(truth, answer))
+
+
+def main(
+    package: Annotated[Path, typer.Argument(help="Name or folder of a package from T1 to CT.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the templates.")],
+) -> None:
+    """Print how well a package's CT of the T1 templates agrees with the template of the CT."""
+    try:
+        typer.echo(f"{'input':<14} {'answer':<10} {'MAE HU':>7} {'bone Dice':>10}")
+        for row in template_scores(load_package(package), folder):
+            answer = "smoothed" if row.smoothed else "as it is"
+            typer.echo(f"{row.source:<14} {answer:<10} {row.mae:>7.1f} {row.dice:>10.3f}")
+    except InputError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)
