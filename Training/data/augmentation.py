@@ -153,6 +153,7 @@ class Intensity:
         parts: list[tuple[float, RandomizableTransform]] = [
             (a.blur_mm, RandGaussianSmooth(sigma_x=x, sigma_y=y, sigma_z=z, prob=0.2)),
             (a.bias_field, RandBiasField(degree=2, coeff_range=(-a.bias_field, a.bias_field), prob=0.5)),
+            (a.curve, RandCurve(prob=0.7, strength=a.curve)),
             (a.gamma, RandAdjustContrast(prob=0.6, gamma=(1 / (1 + a.gamma), 1 + a.gamma + 1e-6))),
             (a.brightness, RandScaleIntensity(factors=a.brightness, prob=0.8)),
             (a.ghosting, RandGhosting(prob=0.15, strength=a.ghosting)),
@@ -171,6 +172,40 @@ class Intensity:
                 transform.set_random_state(state=state)
                 changed = transform(changed)
         return changed.clamp_(min=0).sub_(1)
+
+
+class RandCurve(RandomizableTransform):
+    """A random rising curve of intensities: what other relaxation and echo times would have made of the tissues.
+
+    The curve is piecewise linear, 0 at 0 and 1 at 1; the slopes of its pieces are lognormal. A network that sees enough
+    of them has to tell tissues by their place, shape and order of brightness, which the next scanner does not change.
+
+    Args:
+        prob: Of a change.
+        strength: Standard deviation of the logarithm of the slopes.
+        pieces: Number of pieces between 0 and 1, and as many between 1 and 2; beyond 2 the last slope goes on.
+    """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012 - MONAI's way to say it
+
+    def __init__(self, prob: float = 0.1, strength: float = 0.3, pieces: int = 3) -> None:
+        RandomizableTransform.__init__(self, prob)
+        self._strength, self._pieces = strength, pieces
+
+    def randomize(self, data: torch.Tensor) -> None:
+        super().randomize(None)
+        slopes = np.exp(self.R.normal(0, self._strength, 2 * self._pieces))
+        self._heights = np.concatenate([[0.0], np.cumsum(slopes)]) / slopes[: self._pieces].sum()
+
+    def __call__(self, img: torch.Tensor, randomize: bool = True) -> torch.Tensor:
+        """Change an image (channels, ...) that is 0 without signal."""
+        if randomize:
+            self.randomize(img)
+        if not self._do_transform:
+            return img
+        knots, array = np.arange(2 * self._pieces + 1) / self._pieces, img.numpy()
+        beyond = np.maximum(array - 2, 0) * (self._heights[-1] - self._heights[-2]) * self._pieces
+        return torch.from_numpy((np.interp(array, knots, self._heights) + beyond).astype(np.float32))
 
 
 class RandGhosting(RandomizableTransform):

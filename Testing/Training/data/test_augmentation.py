@@ -6,7 +6,7 @@ import torch
 from monai.data.meta_obj import get_track_meta
 
 from Training.config.parts import AugmentConfig
-from Training.data.augmentation import Geometry, Intensity, Placement, RandGhosting, cut
+from Training.data.augmentation import Geometry, Intensity, Placement, RandCurve, RandGhosting, cut
 
 NONE = AugmentConfig(
     flip=0, rotate_degrees=0, scale=0, elastic_mm=0, gamma=0, brightness=0, bias_field=0, noise=0, blur_mm=0, ghosting=0
@@ -85,10 +85,10 @@ def test_nothing_is_drawn_where_nothing_is_asked_for(plane):
     assert Intensity(NONE, (1.0, 1.0))(window, np.random.default_rng(0)) is window
 
 
-@pytest.mark.parametrize("key", ["gamma", "brightness", "bias_field", "noise", "blur_mm", "ghosting"])
+@pytest.mark.parametrize("key", ["curve", "gamma", "brightness", "bias_field", "noise", "blur_mm", "ghosting"])
 @pytest.mark.parametrize("shape", [(3, 40, 48), (1, 16, 24, 24)])
 def test_every_change_of_intensity_changes_some_inputs_and_keeps_the_air(key, shape):
-    change = Intensity(NONE.model_copy(update={key: getattr(AugmentConfig(), key)}), (1.0,) * (len(shape) - 1))
+    change = Intensity(NONE.model_copy(update={key: getattr(AugmentConfig(), key) or 0.3}), (1.0,) * (len(shape) - 1))
     window = torch.full(shape, -1.0)
     window[..., 8:16, 8:16] = torch.rand(8, 8) * 0.5
     tracked = get_track_meta()
@@ -100,8 +100,24 @@ def test_every_change_of_intensity_changes_some_inputs_and_keeps_the_air(key, sh
     assert all(result.min() >= -1 and torch.isfinite(result).all() for result in results)
     assert any(not torch.allclose(result, before, atol=1e-6) for result in results)
     assert change(window, np.random.default_rng(3)).equal(results[3])
-    if key in ("gamma", "brightness", "bias_field"):
+    if key in ("curve", "gamma", "brightness", "bias_field"):
         assert all((result[..., :6, :] < -0.999).all() for result in results)
+
+
+def test_a_curve_rises_keeps_0_and_1_and_goes_on_beyond_2():
+    ramp = torch.linspace(0, 4, 801)[None, None]
+    curve = RandCurve(prob=1.0, strength=0.3)
+    curve.set_random_state(seed=3)
+    for _ in range(20):
+        result = curve(ramp)[0, 0]
+        assert (result.diff() > 0).all()
+        assert float(result[0]) == 0.0
+        assert float(result[200]) == pytest.approx(1.0, abs=1e-5)
+        steps = result.diff()
+        assert float(steps[-1]) == pytest.approx(float(steps[398]), rel=1e-3)  # as steep as just below 2
+        assert not torch.allclose(result, ramp[0, 0], atol=0.02)
+    curve.prob = 0.0
+    assert curve(ramp) is ramp
 
 
 def test_ghosts_are_copies_a_fraction_of_the_window_away():
