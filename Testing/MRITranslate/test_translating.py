@@ -11,6 +11,9 @@ from .test_panel import SHAPE, head
 from .test_regions import box, segmentation_of
 from .test_scene import grid, matrix_of, place
 
+BUILT_IN = "t2_to_t1"
+"""The built-in model that takes a T2."""
+
 
 def listed(combo):
     return [combo.itemData(index) for index in range(combo.count)]
@@ -60,16 +63,16 @@ def test_models_that_fit_come_first(panel):
     panel.ui.inputSelector.setCurrentNode(nodes["t2"])
     wait(lambda: "looks like a T2" in panel.ui.domainLabel.text)
     assert combo.currentData == panel.logic.getParameterNode().model == TINY_T2
-    assert listed(combo)[:2] == [TINY_T1, None]  # the line is an entry without a name
-    assert 'Made for T2: "Tiny T2 to T1".' in panel.ui.domainLabel.text
+    assert listed(combo)[:3] == [BUILT_IN, TINY_T1, None]  # the line is an entry without a name
+    assert 'Made for T2: "T2 to T1, brain", "Tiny T2 to T1".' in panel.ui.domainLabel.text
     choose_model(panel, TINY_T1)
-    assert listed(combo)[0] == TINY_T1
+    assert listed(combo)[:2] == [BUILT_IN, TINY_T1]
     wait(lambda: "Looks like T2" in panel.ui.domainLabel.text)
     assert "Made for" not in panel.ui.domainLabel.text
     panel.ui.inputSelector.setCurrentNode(nodes["t1"])
     assert None not in listed(combo)
     wait(lambda: "looks like a T1" in panel.ui.domainLabel.text)
-    assert listed(combo)[-2:] == [None, TINY_T1]
+    assert listed(combo)[-3:] == [None, BUILT_IN, TINY_T1]
     assert combo.currentData == TINY_T1
     panel.ui.inputSelector.setCurrentNode(nodes["ct"])
     wait(lambda: panel.ui.domainLabel.text)
@@ -87,7 +90,7 @@ def test_list_of_models_keeps_still_while_it_is_open(panel):
     assert listed(combo) == before
     combo.hidePopup()
     wait(lambda: listed(combo) != before, 5)
-    assert listed(combo)[0] == TINY_T1
+    assert listed(combo)[:2] == [BUILT_IN, TINY_T1]
 
 
 def test_plane_is_said_of_a_model(panel):
