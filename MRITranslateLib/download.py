@@ -36,6 +36,8 @@ UNFINISHED = ".download"
 _STALE_S = 30 * 24 * 3600
 """After so long an unfinished download is removed when the next one begins."""
 _PIECE = 1 << 20
+_DOWNLOAD = 0.9
+"""Share of the work; the rest is checking and unpacking."""
 
 Progress = Callable[[float, str, int, int], None]
 Cancel = Callable[[], bool]
@@ -144,7 +146,7 @@ def download_model(entry: Entry, progress: Progress | None = None, cancel: Cance
             part.flush()
             try:
                 added = catalog.add_model(
-                    path, entry.name, lambda fraction, *rest: tell(0.9 + 0.1 * fraction, *rest), ask
+                    path, entry.name, lambda fraction, *rest: tell(_DOWNLOAD + (1 - _DOWNLOAD) * fraction, *rest), ask
                 )
             except PackageError:
                 _start_over(path, part)
@@ -296,13 +298,21 @@ def _receive(entry: Entry, path: Path, part: BinaryIO, have: int, tell: Progress
                         "ask who publishes it."
                     )
                 _write(path, part, piece)
-                tell(0.9 * have / entry.bytes, *counted("Downloading", have, entry.bytes))
+                tell(downloaded(have, entry.bytes), *counted("Downloading", have, entry.bytes))
     except BrokenOff as error:
         if not have:
             raise
         raise _kept(have, entry, str(error)) from None
     if have < entry.bytes:
         raise _kept(have, entry, f"The connection to {place} broke off; try again.")
+
+
+def downloaded(have: int, total: int) -> float:
+    """How much of the work is done when `have` of `total` bytes are there.
+
+    Divided first: rounding must not lift the end above what follows.
+    """
+    return _DOWNLOAD * (have / total)
 
 
 def _kept(have: int, entry: Entry, sentence: str) -> BrokenOff:
@@ -342,7 +352,7 @@ def _begins_at(answer: fetching.Answer, have: int) -> bool:
 
 
 def _check(entry: Entry, path: Path, part: BinaryIO, tell: Progress, ask: Cancel) -> None:
-    tell(0.9, "Checking the download", 0, 1)
+    tell(_DOWNLOAD, "Checking the download", 0, 1)
     digest = hashlib.sha256()
     part.seek(0)
     while piece := part.read(_PIECE):

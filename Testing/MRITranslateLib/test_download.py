@@ -99,6 +99,11 @@ def test_a_model_is_downloaded(site: Site, archive: Path, user_folder: Path) -> 
     assert 0 < fractions[0] < fractions[-1] <= 1
 
 
+def test_a_complete_download_is_not_beyond_the_check_that_follows() -> None:
+    assert {download.downloaded(size, size) for size in range(1, 10_000)} == {0.9}
+    assert download.downloaded(0, 7) == 0.0
+
+
 def test_a_server_learns_the_name_of_the_program_and_nothing_else(site: Site, archive: Path) -> None:
     download_model(offered(site, archive))
     assert [path for path, _ in site.requests] == ["/catalogue.json", PATH]
