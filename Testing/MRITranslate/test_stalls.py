@@ -11,7 +11,9 @@ from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
 from .conftest import TINY_T2, choose_model, choose_target, click_and_wait, wait
 
-MOST_MS = 100.0
+MOST_MS = 250.0
+"""A job in the event loop would hold it up for a second or more. The promise of 100 ms is measured by the benchmark on
+a machine of its own; here other tests have the processor too."""
 TRIES = 3
 SHAPE = (60, 256, 256)
 LARGE = (176, 256, 256)
@@ -118,10 +120,10 @@ def test_measures_what_holds_the_loop_up(panel):
 
     import qt
 
-    for hold in (lambda: time.sleep(0.15), lambda: sum(range(20_000_000))):
+    for hold in (lambda: time.sleep(0.35), lambda: sum(range(60_000_000))):
         with Stalls() as stalls:
             qt.QTimer.singleShot(10, hold)
-            end = time.monotonic() + 1.0
+            end = time.monotonic() + 2.0
             wait(lambda end=end: time.monotonic() > end)
         assert stalls.longest > MOST_MS
 
