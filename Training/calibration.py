@@ -63,14 +63,12 @@ def held_out_calibration(config: TranslationConfig, index: Index) -> list[Calibr
     """The same of the first split run of this recipe, on those whom its weights had never seen: more true of a new
     patient than of the package's own weights, which have since been trained on them. Further runs would take time and
     move little."""
-    for folder in config.package.held_out[:1]:
-        split = load_package(folder)
-        tested = [subject for score in split.card.scores for subject in score.subjects]
-        there = [subject for subject in tested if is_phantom(subject) or subject in index.scans]
-        return [
-            entry.model_copy(update={"weights": split.card.name}) for entry in measure_calibration(index, split, there)
-        ]
-    return []
+    if not config.package.held_out:
+        return []
+    split = load_package(config.package.held_out[0])
+    tested = [subject for score in split.card.scores for subject in score.subjects]
+    there = [subject for subject in tested if is_phantom(subject) or subject in index.scans]
+    return [entry.model_copy(update={"weights": split.card.name}) for entry in measure_calibration(index, split, there)]
 
 
 def describe(card: TranslationCard, subjects: Sequence[str]) -> str:

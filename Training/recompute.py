@@ -172,12 +172,17 @@ def weights_of(package: Package, stated: ScoreCard, folds: Path = FOLDS) -> Pack
 
 def leaks(weights: Package, stated: ScoreCard) -> list[str]:
     """A sentence for each subject of an entry whom the measured weights have seen, in training or in choosing them."""
-    seen = {*weights.card.training.subjects, *weights.card.training.validation_subjects}
+    seen = _seen_by(weights)
     return [
         f"the weights of {weights.card.name} have seen {subject}, so this is no score on an unseen subject"
         for subject in stated.subjects
         if subject in seen
     ]
+
+
+def _seen_by(weights: Package) -> set[str]:
+    training = weights.card.training
+    return {*training.subjects, *training.validation_subjects}
 
 
 def _case(package: Package, weights: Package, family: str, subject: str, scans: Scans) -> Case:
@@ -214,7 +219,6 @@ def _yardsticks(
         made["3 x 3 regression"] = neighbourhood(pair, card, relatives)
     for rival in rivals:
         other = rival.translation_card()
-        seen = {*other.training.subjects, *other.training.validation_subjects}
-        if (other.source, other.target) == (card.source, card.target) and subject not in seen:
+        if (other.source, other.target) == (card.source, card.target) and subject not in _seen_by(rival):
             made.setdefault(other.name.partition("_fold_")[0], translated(pair, rival))
     return {name: score(pair, image, card) for name, image in made.items()}

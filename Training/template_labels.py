@@ -46,12 +46,10 @@ from MRITranslateLib.phantom.tissue import (
 from MRITranslateLib.volume import check_output_path, like, read_volume, same_grid, write_volume
 
 from .cormack import cormack, hounsfield, smooth
-from .template_scores import bone_dice
+from .template_scores import SMOOTHED_MM, bone_dice
 
 CT = "ct_cormack_smooth8mm"
 BRAIN = {GREY: "gm_prob_elderly", WHITE: "wm_prob_elderly", CSF: "csf_prob_elderly"}
-SMOOTHED_MM = 8.0
-"""Full width at half maximum of the template's own smoothing."""
 _DENSEST_HU = 1600.0
 """The sharpened CT goes no higher."""
 _SHARPENINGS, _CORRECTIONS, _GAIN = 60, 4, 0.3

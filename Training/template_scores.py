@@ -2,12 +2,13 @@
 
     python -m Training.template_scores PACKAGE TEMPLATE_FOLDER
 
-No patient's pair of T1 and CT is free to use; the templates of ../shared/data are the only real T1 and CT in register.
-Their CT was smoothed by 8 mm in Cormack units (see `Training.template_labels`), so the answer is scored as it is and
-smoothed alike. Both are averages of other people, whose ventricles and scalps differ: not even a perfect translator
-could reach the CT.
+No patient's pair of T1 and CT is free to use; the templates of the Clinical Toolbox and of SPM are the only real T1
+and CT in register. Their CT was smoothed by 8 mm in Cormack units (see `Training.template_labels`), so the answer is
+scored as it is and smoothed alike. Both are averages of other people, whose ventricles and scalps differ: not even a
+perfect translator could reach the CT.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 import typer
 
+from MRITranslateLib.compare import BONE_HU, dice
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import BODY_HU
 from MRITranslateLib.package import Package, load_package
@@ -25,10 +27,10 @@ from MRITranslateLib.volume import read_volume, same_grid
 
 from .cormack import cormack, hounsfield, smooth
 
-BONE_HU = 250.0
 _INPUTS = ("t1_smooth8mm", "t1_avg152")
 _TRUTH = "ct_hu_smooth8mm"
-_SMOOTHED_MM = 8.0
+SMOOTHED_MM = 8.0
+"""Full width at half maximum of the CT template's own smoothing."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,8 @@ class Row:
 
 def bone_dice(truth: np.ndarray, made: np.ndarray) -> float:
     """Dice coefficient of what exceeds 250 HU; 1 where neither does."""
-    first, second = truth > BONE_HU, made > BONE_HU
-    total = int(first.sum() + second.sum())
-    return 2 * int((first & second).sum()) / total if total else 1.0
+    found = dice(truth > BONE_HU, made > BONE_HU)
+    return 1.0 if math.isnan(found) else found
 
 
 def template_scores(package: Package, folder: Path) -> Iterator[Row]:
@@ -75,7 +76,7 @@ def template_scores(package: Package, folder: Path) -> Iterator[Row]:
         if not same_grid(source, reference):
             raise InputError(f"{name} lies on another grid than {_TRUTH}; give the folder of one set of templates.")
         made = sitk.GetArrayFromImage(translate(source, package, device="cpu").image).astype(np.float32)
-        alike = hounsfield(smooth(cormack(made), _SMOOTHED_MM, source.GetSpacing()))
+        alike = hounsfield(smooth(cormack(made), SMOOTHED_MM, source.GetSpacing()))
         for smoothed, answer in ((False, made), (True, alike)):
             yield Row(name, smoothed, float(np.abs(answer - truth)[head].mean()), bone_dice(truth, answer))
 

@@ -25,6 +25,7 @@ from torch import nn
 
 from MRITranslateLib import intensity
 from MRITranslateLib.card import TranslationCard
+from MRITranslateLib.compare import BONE_HU
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import (
     BODY_HU,
@@ -44,7 +45,6 @@ from .data.pairs import PreparedPair
 from .measures import means
 from .samples import Samples, heat
 
-BONE_HU = 250.0
 _LEAST = 0.05
 """Share of a CT window that must be exceeded where the window begins above air."""
 MOST_PICTURES = 6

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from .parts import Fraction, Part
 
-_FIRST_SEED = 1000
+FIRST_SEED = 1000
 """Of the digital heads added to the training subjects, so that test heads can have small seeds."""
 
 
@@ -87,7 +87,7 @@ class DataConfig(Part):
     @property
     def added_heads(self) -> list[str]:
         """Names of the digital heads that `phantoms` adds."""
-        return [f"phantom-{_FIRST_SEED + number}" for number in range(self.phantoms)]
+        return [f"phantom-{FIRST_SEED + number}" for number in range(self.phantoms)]
 
     @property
     def training_subjects(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from MRITranslateLib.errors import InputError
 
-from ..config.data import DataConfig
+from ..config.data import FIRST_SEED, DataConfig
 from .tables import PARTS, read_index_table, read_split
 
 Side = Literal["source", "target"]
@@ -19,8 +19,6 @@ Side = Literal["source", "target"]
 _EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _PHANTOM = re.compile(r"phantom-(\d+)")
 _LABELS = re.compile(r"labels-(.+)-(\d+)")
-_FIRST_SEED = 1000
-"""Of the heads made from label maps that are added to the training subjects."""
 _NATURAL = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 """What a folder such as trainA, valA or testA begins with."""
 _FAMILIES = {"brats": "glioma", "tcga": "glioma"}
@@ -264,7 +262,7 @@ def _with_label_heads(
     free = [name for name in maps if place.get(name, "train") == "train"]
     if data.label_heads and not free:
         raise InputError("No label map is left to train on; all are named in data.validation or data.test.")
-    added = [f"labels-{free[n % len(free)]}-{_FIRST_SEED + n}" for n in range(data.label_heads)]
+    added = [f"labels-{free[n % len(free)]}-{FIRST_SEED + n}" for n in range(data.label_heads)]
     return {**parts, "train": parts["train"] + tuple(name for name in added if name not in parts["train"])}
 
 
