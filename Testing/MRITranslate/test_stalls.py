@@ -11,10 +11,9 @@ from Testing.MRITranslateLib.packages import CARDS, tiny_package
 
 from .conftest import TINY_T2, choose_model, choose_target, click_and_wait, wait
 
-MOST_MS = 250.0
-"""A job in the event loop would hold it up for a second or more. The promise of 100 ms is measured by the benchmark on
-a machine of its own; here other tests have the processor too."""
-TRIES = 3
+MOST_MS = 100.0
+TRIES = 10
+"""While another test process computes on the same core, a run of 65 ms took 104 to 154 ms three times in a row."""
 SHAPE = (60, 256, 256)
 LARGE = (176, 256, 256)
 
@@ -75,7 +74,7 @@ def unpainted():
 
 def judge(what, once):
     """Let `once()` give the stalls of one run. Other processes share the disk and the caches too: what holds the loop
-    up does so every time, so that one quiet run of three acquits."""
+    up does so every time, so that one quiet run acquits."""
     for _ in range(TRIES):
         with unpainted():
             stalls = once()
@@ -120,10 +119,10 @@ def test_measures_what_holds_the_loop_up(panel):
 
     import qt
 
-    for hold in (lambda: time.sleep(0.35), lambda: sum(range(60_000_000))):
+    for hold in (lambda: time.sleep(0.15), lambda: sum(range(20_000_000))):
         with Stalls() as stalls:
             qt.QTimer.singleShot(10, hold)
-            end = time.monotonic() + 2.0
+            end = time.monotonic() + 1.0
             wait(lambda end=end: time.monotonic() > end)
         assert stalls.longest > MOST_MS
 
