@@ -105,9 +105,7 @@ class Session:
                     stacklevel=2,
                 )
         self.fabric.seed_everything(config.seed, verbose=False)
-        # On a CPU half the bits favour the plain layout, above all where instances are normalised.
-        plain = self.fabric.device.type == "cpu" and precision != "32-true"
-        self._layout = torch.contiguous_format if plain else torch.channels_last
+        self._halves_on_cpu = self.fabric.device.type == "cpu" and precision != "32-true"
         self.step, self.best = 0, -math.inf
         self._validations_since_best = 0
         self._networks: dict[str, nn.Module] = {}
@@ -161,10 +159,7 @@ class Session:
             averaged: Keep a moving average of the weights too.
             rate: Learning rate relative to the run's.
         """
-        flat = all(parameter.dim() < 5 for parameter in network.parameters())
-        network.to(self.fabric.device)
-        if flat:  # volumes lose by it
-            network.to(memory_format=self._layout)
+        network.to(self.fabric.device, memory_format=self._layout_of(network))
         if averaged:
             self._averaged[name] = AveragedModel(network, multi_avg_fn=moving_average(self.config.ema))
             self._averaged[name].requires_grad_(False)
@@ -177,6 +172,14 @@ class Session:
         optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate * rate, betas=betas)
         self._optimizers[name] = self.fabric.setup_optimizers(optimizer)
         self._networks[name], self._rates[name] = network, rate
+
+    def _layout_of(self, network: nn.Module) -> torch.memory_format:
+        """The faster memory layout: channels last, but plain for volumes, and for normalised groups in half the bits on
+        a CPU, where the norm costs more than the convolutions gain. A convolution brings its input to the layout of
+        its weights."""
+        volumes = any(parameter.dim() == 5 for parameter in network.parameters())
+        groups = any(isinstance(module, nn.GroupNorm) for module in network.modules())
+        return torch.contiguous_format if volumes or (groups and self._halves_on_cpu) else torch.channels_last
 
     def keep(self, name: str, part: Stateful) -> None:
         """Take anything else that has a state into the checkpoint."""
@@ -254,7 +257,7 @@ class Session:
             with self._clock.waiting():
                 batch = next(iterator)
             self._set_learning_rates()
-            yield _to(batch, self.fabric.device, self._layout)
+            yield _to(batch, self.fabric.device)
         self.fabric.barrier()
 
     def update(self, name: str, loss: torch.Tensor) -> None:
@@ -391,11 +394,10 @@ def _workers(device: torch.device) -> int:
     return min(8, cores) if device.type != "cpu" else int(cores > 1 and _FORKS)
 
 
-def _to(batch: Any, device: torch.device, layout: torch.memory_format) -> Any:
-    """Tensors of a batch to the device, pictures in a memory layout."""
+def _to(batch: Any, device: torch.device) -> Any:
+    """Tensors of a batch to the device."""
     if isinstance(batch, torch.Tensor):
-        kept = layout if batch.dim() == 4 else torch.preserve_format
-        return batch.to(device, non_blocking=True, memory_format=kept)
+        return batch.to(device, non_blocking=True)
     if isinstance(batch, Mapping):
-        return {key: _to(value, device, layout) for key, value in batch.items()}
-    return [_to(value, device, layout) for value in batch] if isinstance(batch, list | tuple) else batch
+        return {key: _to(value, device) for key, value in batch.items()}
+    return [_to(value, device) for value in batch] if isinstance(batch, list | tuple) else batch

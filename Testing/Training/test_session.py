@@ -1,5 +1,6 @@
 """The frame of every run: schedules, averages, kills, several processes, full disks, frozen layers."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from MRITranslateLib.errors import InputError
+from MRITranslateLib.networks.pix2pix import Pix2PixUNet
 from Training.config.run import RunConfig
 from Training.finetune import freeze
 from Training.machine import computes_bfloat16
@@ -206,7 +208,6 @@ def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(tmp_path, monkey
     assert len(told) == 1
     assert made.config.precision == "32-true"
     assert "precision: 32-true" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
-    assert made._layout == plain._layout == torch.channels_last
     fit(made, network, stop=lambda: made.step == 12)
     with pytest.warns(UserWarning, match="in 32-true instead of bf16-mixed"):
         again, network = session(tmp_path / "run", True, precision="bf16-mixed")
@@ -220,9 +221,28 @@ def test_a_cpu_with_bfloat16_computes_in_it(tmp_path, monkeypatch):
     monkeypatch.setattr("Training.machine.computes_bfloat16", lambda: True)
     made, network = session(tmp_path / "run", precision="bf16-mixed")
     assert made.config.precision == "bf16-mixed"
-    assert made._layout == torch.contiguous_format
     with made.autocast():
         assert network(torch.rand(2, 3)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("half", "norm", "last"), [(True, "none", True), (True, "instance", False), (False, "instance", True)]
+)
+def test_weights_lie_in_the_layout_that_is_faster_for_their_network(tmp_path, monkeypatch, half, norm, last):
+    """Channels last, a third faster; where instances are normalised in half the bits on a CPU, plain is."""
+    monkeypatch.setattr("Training.machine.computes_bfloat16", lambda: half)
+    network = Pix2PixUNet(2, 1, [8, 8], 4, norm, 0.0, "linear")
+    with contextlib.nullcontext() if half else pytest.warns(UserWarning, match="in 32-true"):
+        made, _ = session(tmp_path / "run", precision="bf16-mixed")
+    made.add("generator", network)
+    assert next(network.stem.parameters()).is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_volumes_stay_in_the_plain_layout(tmp_path):
+    made, _ = session(tmp_path / "run")
+    network = Pix2PixUNet(2, 1, [8, 8], 4, "none", 0.0, "linear", dimensions=3)
+    made.add("generator", network)
+    assert next(network.stem.parameters()).is_contiguous()
 
 
 def test_where_torch_cannot_tell_the_configuration_stands(monkeypatch):
