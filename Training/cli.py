@@ -37,7 +37,12 @@ def _command(recipe: Recipe) -> Callable[..., None]:
 
     def train(
         context: typer.Context,
-        config: Annotated[Path, typer.Option(help=f"YAML file, such as Training/configs/{recipe.example}.")],
+        config: Annotated[
+            list[Path],
+            typer.Option(
+                help=f"YAML file, such as Training/configs/{recipe.example}; a second one changes what the first says."
+            ),
+        ],
         data: Annotated[Path | None, typer.Option(help=f"Folder of the data ({recipe.data}.root).")] = None,
         output: Annotated[Path | None, typer.Option(help="Folder of the run.")] = None,
         resume: Annotated[

@@ -12,6 +12,7 @@ from Training.config.pix2pix import Pix2PixConfig
 from Training.recipes import RECIPES
 
 CONFIGS = sorted((Path(Training.__file__).parent / "configs").glob("*.yaml"))
+BUILT_IN = sorted((CONFIGS[0].parent / "built_in").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
@@ -19,13 +20,52 @@ def test_every_shipped_configuration_is_of_one_recipe_and_fits_a_package(file):
     """The first line of a file names its recipe. A package of the module's own may hold 16 MiB; larger networks are for
     GPUs, and their configuration says so."""
     text = file.read_text(encoding="utf-8")
-    command = text.splitlines()[0].removeprefix("# mritranslate-train ").strip()
-    config = load_config(RECIPES[command].config, file)
+    config = load_config(RECIPES[_command(file)[0]].config, file)
     for part in ("network", "discriminator"):
         network = getattr(config, part, None)
         if network is not None:
             built = networks.build(network.name, network.parameters)
             assert sum(p.numel() for p in built.parameters()) * 2 < 16 * 2**20 or "for a GPU" in text
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_a_shipped_configuration_fits_anybody_s_subjects(file):
+    """Names of people stand in the files of the built-in models alone."""
+    data = load_config(RECIPES[_command(file)[0]].config, file).model_dump().get("data", {})
+    named = [data.get(key) for key in ("leave_out", "train", "validation", "test")]
+    assert all(name.startswith("phantom-") for names in named if isinstance(names, list) for name in names)
+    assert not data.get("folds")
+
+
+@pytest.mark.parametrize("file", BUILT_IN, ids=lambda file: file.stem)
+def test_what_a_built_in_model_changes_stands_in_a_file_of_its_own(file):
+    command, first = _command(file)
+    root = Path(Training.__file__).parents[1]
+    config = load_config(RECIPES[command].config, [root / first, file])
+    plain = load_config(RECIPES[command].config, root / first)
+    assert first == f"Training/configs/{file.name}"
+    assert config.network == plain.network
+    assert "tmpl_mni152_2mm" in config.data.leave_out
+    assert config.package.licence.weights == "CC BY 4.0"
+    assert plain.package.name == f"own_{config.package.name}"
+    assert "Say here" in plain.package.data
+
+
+def _command(file: Path) -> tuple[str, str]:
+    """Recipe and first configuration of the command that a file's first line names."""
+    words = file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# mritranslate-train ").split()
+    return words[0], words[-1]
+
+
+def test_a_second_file_changes_what_the_first_says_key_by_key(config_file, tmp_path):
+    second = tmp_path / "second.yaml"
+    second.write_text("epochs: 9\nloss: {l2: 2.5}\ndata: {train: [ms_b]}\n", encoding="utf-8")
+    first = load_config(Pix2PixConfig, config_file)
+    both = load_config(Pix2PixConfig, [config_file, second], ["--loss.l1", "4"])
+    assert (both.epochs, both.loss.l1, both.loss.l2, both.data.train) == (9, 4.0, 2.5, ["ms_b"])
+    assert both.package == first.package
+    with pytest.raises(InputError, match=r'"none.yaml" does not exist'):
+        load_config(Pix2PixConfig, [config_file, Path("none.yaml")])
 
 
 def test_the_shipped_pair_of_generator_and_classifier_can_share_a_split():

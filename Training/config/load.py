@@ -1,6 +1,6 @@
 """Configurations from YAML files and the command line, and their keys for `--help`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,28 +14,23 @@ from MRITranslateLib.errors import InputError
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def load_config(model: type[Config], file: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply `--key value` pairs (dotted keys reach into sections: `--loss.l1 2`).
+def load_config(
+    model: type[Config], file: Path | Sequence[Path] | None, overrides: Sequence[str] = ()
+) -> Config:
+    """Read YAML files and apply `--key value` pairs (dotted keys reach into sections: `--loss.l1 2`).
 
     Args:
         model: Configuration of the recipe.
-        file: YAML; None starts from the defaults.
+        file: YAML; of several a later one changes what the earlier ones say, key by key; none starts from the defaults.
         overrides: What the command line gave.
 
     Raises:
-        InputError: The file is missing or no YAML, a key is unknown (the nearest valid one is named) or a value is
+        InputError: A file is missing or no YAML, a key is unknown (the nearest valid one is named) or a value is
         wrong.
     """
     values: dict[str, Any] = {}
-    if file is not None:
-        if not file.is_file():
-            raise InputError(f'The configuration "{file}" does not exist; check the path.')
-        try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f'"{file.name}" is not valid YAML: {" ".join(str(error).split())}.') from None
-        if not isinstance(values, dict):
-            raise InputError(f'"{file.name}" must hold keys and values, as the files in Training/configs do.')
+    for one in [file] if isinstance(file, Path) else file or ():
+        _change(values, _read(one))
     for key, text in _pairs(overrides):
         section = values
         *path, last = key.split(".")
@@ -55,6 +50,27 @@ def load_config(model: type[Config], file: Path | None, overrides: Sequence[str]
         return model.model_validate(values)
     except ValidationError as error:
         raise InputError(_explain(error, model)) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise InputError(f'The configuration "{file}" does not exist; check the path.')
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f'"{file.name}" is not valid YAML: {" ".join(str(error).split())}.') from None
+    if not isinstance(values, dict):
+        raise InputError(f'"{file.name}" must hold keys and values, as the files in Training/configs do.')
+    return values
+
+
+def _change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Take over what another file says; sections are merged, lists and values replaced."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _change(values[key], value)
+        else:
+            values[key] = value
 
 
 def _pairs(arguments: Sequence[str]) -> list[tuple[str, str]]:
