@@ -48,7 +48,7 @@ def test_what_a_built_in_model_changes_stands_in_a_file_of_its_own(file):
     assert "tmpl_mni152_2mm" in config.data.leave_out
     assert config.package.licence.weights == "CC BY 4.0"
     assert plain.package.name == f"own_{config.package.name}"
-    assert "Say here" in plain.package.data
+    assert "say here" in plain.package.data.lower()
 
 
 def _command(file: Path) -> tuple[str, str]:
