@@ -159,7 +159,7 @@ class Session:
             averaged: Keep a moving average of the weights too.
             rate: Learning rate relative to the run's.
         """
-        network.to(self.fabric.device, memory_format=self._layout_of(network))
+        network.to(self.fabric.device).to(memory_format=self._layout_of(network))
         if averaged:
             self._averaged[name] = AveragedModel(network, multi_avg_fn=moving_average(self.config.ema))
             self._averaged[name].requires_grad_(False)

@@ -14,9 +14,7 @@ from MRITranslateLib.errors import InputError
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def load_config(
-    model: type[Config], file: Path | Sequence[Path] | None, overrides: Sequence[str] = ()
-) -> Config:
+def load_config(model: type[Config], file: Path | Sequence[Path] | None, overrides: Sequence[str] = ()) -> Config:
     """Read YAML files and apply `--key value` pairs (dotted keys reach into sections: `--loss.l1 2`).
 
     Args:
