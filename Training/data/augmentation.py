@@ -162,7 +162,11 @@ class Intensity:
         self._transforms = [transform for strength, transform in parts if strength > 0]
 
     def __call__(self, window: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """Change a window (channels, ...) in network units, where air is -1."""
+        """Change a window (channels, ...) in network units, where air is -1.
+
+        Where there is no signal at all (-1, as beyond a brain that was stripped of its skull) there is none afterwards:
+        scanners blur and add noise before images are masked, and the network has to see where a mask ends.
+        """
         if not self._transforms:
             return window
         state = np.random.RandomState(rng.bit_generator)  # what MONAI draws from, without a seed of its own
@@ -171,7 +175,7 @@ class Intensity:
             for transform in self._transforms:
                 transform.set_random_state(state=state)
                 changed = transform(changed)
-        return changed.clamp_(min=0).sub_(1)
+        return changed.clamp_(min=0).mul_(window > -1).sub_(1)
 
 
 class RandCurve(RandomizableTransform):
