@@ -58,6 +58,9 @@ class AugmentConfig(Part):
     scale: Fraction = Field(0.12, description="largest relative change of size")
     elastic_mm: float = Field(3.0, ge=0, le=10, description="largest displacement of the smooth deformation")
     curve: Fraction = Field(0.0, description="spread of the slopes (log) of a random rising contrast curve")
+    nulling: float = Field(
+        0.0, ge=0, le=0.9, description="brightest signal that may sink to nothing, as fluid does by inversion"
+    )
     gamma: Fraction = Field(0.35, description="largest relative change of the contrast curve's exponent")
     brightness: Fraction = Field(0.15, description="largest relative change of the scale of intensities")
     bias_field: Fraction = Field(0.25, description="largest coefficient of the multiplicative bias field")

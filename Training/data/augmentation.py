@@ -154,6 +154,7 @@ class Intensity:
             (a.blur_mm, RandGaussianSmooth(sigma_x=x, sigma_y=y, sigma_z=z, prob=0.2)),
             (a.bias_field, RandBiasField(degree=2, coeff_range=(-a.bias_field, a.bias_field), prob=0.5)),
             (a.curve, RandCurve(prob=0.7, strength=a.curve)),
+            (a.nulling, RandNulling(prob=0.5, strength=a.nulling)),
             (a.gamma, RandAdjustContrast(prob=0.6, gamma=(1 / (1 + a.gamma), 1 + a.gamma + 1e-6))),
             (a.brightness, RandScaleIntensity(factors=a.brightness, prob=0.8)),
             (a.ghosting, RandGhosting(prob=0.15, strength=a.ghosting)),
@@ -210,6 +211,36 @@ class RandCurve(RandomizableTransform):
         knots, array = np.arange(2 * self._pieces + 1) / self._pieces, img.numpy()
         beyond = np.maximum(array - 2, 0) * (self._heights[-1] - self._heights[-2]) * self._pieces
         return torch.from_numpy((np.interp(array, knots, self._heights) + beyond).astype(np.float32))
+
+
+class RandNulling(RandomizableTransform):
+    """Dark signal sinks to nothing, as that of fluid does near the null point of an inversion-recovery T1.
+
+    An image x becomes max(0, x - a) / (1 - a): 1 stays 1, and what is darker than a vanishes. How dark the fluid of a
+    T1-weighted image is differs between scanners more than the order of its tissues does.
+
+    Args:
+        prob: Of a change.
+        strength: Largest a.
+    """
+
+    backend = [TransformBackends.TORCH]  # noqa: RUF012 - MONAI's way to say it
+
+    def __init__(self, prob: float = 0.1, strength: float = 0.3) -> None:
+        RandomizableTransform.__init__(self, prob)
+        self._strength = strength
+
+    def randomize(self, data: torch.Tensor) -> None:
+        super().randomize(None)
+        self._level = self.R.uniform(0, self._strength)
+
+    def __call__(self, img: torch.Tensor, randomize: bool = True) -> torch.Tensor:
+        """Change an image (channels, ...) that is 0 without signal."""
+        if randomize:
+            self.randomize(img)
+        if not self._do_transform:
+            return img
+        return (img - self._level).clamp(min=0) / (1 - self._level)
 
 
 class RandGhosting(RandomizableTransform):

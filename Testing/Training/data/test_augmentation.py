@@ -6,7 +6,7 @@ import torch
 from monai.data.meta_obj import get_track_meta
 
 from Training.config.parts import AugmentConfig
-from Training.data.augmentation import Geometry, Intensity, Placement, RandCurve, RandGhosting, cut
+from Training.data.augmentation import Geometry, Intensity, Placement, RandCurve, RandGhosting, RandNulling, cut
 
 NONE = AugmentConfig(
     flip=0, rotate_degrees=0, scale=0, elastic_mm=0, gamma=0, brightness=0, bias_field=0, noise=0, blur_mm=0, ghosting=0
@@ -85,7 +85,9 @@ def test_nothing_is_drawn_where_nothing_is_asked_for(plane):
     assert Intensity(NONE, (1.0, 1.0))(window, np.random.default_rng(0)) is window
 
 
-@pytest.mark.parametrize("key", ["curve", "gamma", "brightness", "bias_field", "noise", "blur_mm", "ghosting"])
+@pytest.mark.parametrize(
+    "key", ["curve", "nulling", "gamma", "brightness", "bias_field", "noise", "blur_mm", "ghosting"]
+)
 @pytest.mark.parametrize("shape", [(3, 40, 48), (1, 16, 24, 24)])
 def test_every_change_of_intensity_changes_some_inputs_and_keeps_the_air(key, shape):
     change = Intensity(NONE.model_copy(update={key: getattr(AugmentConfig(), key) or 0.3}), (1.0,) * (len(shape) - 1))
@@ -119,6 +121,22 @@ def test_a_curve_rises_keeps_0_and_1_and_goes_on_beyond_2():
         assert not torch.allclose(result, ramp[0, 0], atol=0.02)
     curve.prob = 0.0
     assert curve(ramp) is ramp
+
+
+def test_nulling_takes_dark_signal_away_and_leaves_1():
+    ramp = torch.linspace(0, 2, 401)[None, None]
+    nulling = RandNulling(prob=1.0, strength=0.4)
+    nulling.set_random_state(seed=2)
+    levels = []
+    for _ in range(20):
+        result = nulling(ramp)[0, 0]
+        levels.append(float(ramp[0, 0][result == 0].max()))
+        assert result[200].item() == pytest.approx(1)
+        assert (result.diff() >= 0).all()
+    assert 0.2 < max(levels) <= 0.4
+    assert min(levels) < 0.2
+    nulling.prob = 0.0
+    assert nulling(ramp) is ramp
 
 
 def test_ghosts_are_copies_a_fraction_of_the_window_away():
