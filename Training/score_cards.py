@@ -30,6 +30,7 @@ Data = Annotated[
 Names = Annotated[list[str] | None, typer.Option("--package", help="Name or folder; all built-in translators if none.")]
 Folds = Annotated[Path, typer.Option(help="Folder of the packages that the scores of left-out subjects are of.")]
 _BEGIN, _END = "<!-- scores:begin -->", "<!-- scores:end -->"
+_SECTION = re.DOTALL | re.MULTILINE
 PICTURES = "images/models"
 """Where a document finds the figures of the models."""
 
@@ -54,7 +55,8 @@ def main(
     ] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="File for all figures.")] = None,
     tables: Annotated[
-        Path | None, typer.Option(help=f"Markdown file whose tables between {_BEGIN} and {_END} are written anew.")
+        Path | None,
+        typer.Option(help=f"Markdown file that gets the tables between {_BEGIN} and {_END}; others there stay."),
     ] = None,
 ) -> None:
     """Measure the scores on the cards of translators again, and compare."""
@@ -92,28 +94,31 @@ def report(package: Package, checks: Sequence[Check]) -> str:
 def write_tables(file: Path, packages: Sequence[Package], found: dict[str, list[Check]]) -> None:
     """Write the tables of some packages between the marks in a Markdown file, each with its figure if there is one.
 
+    The tables of other packages, which stand there already, stay; all are sorted by name.
+
     Raises:
         InputError: The file has no marks.
     """
-    before, after = _between(file)
-    parts = []
+    before, now, after = _between(file)
+    parts = {found[1]: found[0].rstrip() + "\n" for found in re.finditer(r"### `(.+?)`.*?(?=^### |\Z)", now, _SECTION)}
     for package in packages:
         card = package.translation_card()
         part = f"### `{card.name}`: {card.title}\n\n{as_markdown(table(card, found[card.name]))}\n"
         picture = f"{PICTURES}/{card.name}.png"
         if (file.parent / picture).is_file():
             part += f"\n![Best, median and worst left-out case of {card.name}]({picture})\n"
-        parts.append(part)
-    file.write_text(f"{before}{_BEGIN}\n\n{chr(10).join(parts)}\n{_END}{after}", encoding="utf-8", newline="\n")
+        parts[card.name] = part
+    tables = "\n".join(parts[name] for name in sorted(parts))
+    file.write_text(f"{before}{_BEGIN}\n\n{tables}\n{_END}{after}", encoding="utf-8", newline="\n")
 
 
-def _between(file: Path) -> tuple[str, str]:
-    """What stands before and after the marks."""
+def _between(file: Path) -> tuple[str, str, str]:
+    """What stands before, between and after the marks."""
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    found = re.fullmatch(f"(.*?){re.escape(_BEGIN)}.*?{re.escape(_END)}(.*)", text, re.DOTALL)
+    found = re.fullmatch(f"(.*?){re.escape(_BEGIN)}(.*?){re.escape(_END)}(.*)", text, re.DOTALL)
     if found is None:
         raise InputError(f'"{file}" lacks the marks {_BEGIN} and {_END}; put them where the tables are to be.')
-    return found[1], found[2]
+    return found[1], found[2], found[3]
 
 
 def _facts(name: str, checks: Sequence[Check]) -> dict[str, Any]:

@@ -161,6 +161,14 @@ def test_tables_go_between_the_marks(cross_validated, subjects, tiny, tmp_path):
     assert text.endswith("](images/models/tiny.png)\n\n<!-- scores:end -->\nafter\n")
     assert "old" not in text
     assert "| gl | gl_c |" in text
+    others = ("### `a_model`: First\n\n| x |\n", "### `z_model`: Last\n\n| y |\n\n![z](z.png)\n")
+    document.write_text(MARKS.replace("old", "\n".join(others)), encoding="utf-8")
+    write_tables(document, [tiny], {"tiny": checks})
+    first, last = document.read_text(encoding="utf-8").split(
+        text[len("before\n<!-- scores:begin -->\n\n") : -len("\n<!-- scores:end -->\nafter\n")]
+    )
+    assert first == f"before\n<!-- scores:begin -->\n\n{others[0]}\n"
+    assert last == f"\n{others[1]}\n<!-- scores:end -->\nafter\n"
     document.write_text("no marks", encoding="utf-8")
     with pytest.raises(InputError, match="lacks the marks"):
         write_tables(document, [tiny], {"tiny": checks})
