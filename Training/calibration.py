@@ -29,6 +29,9 @@ from .export import readme
 
 _MOST_SUBJECTS = 16
 """More take time and move no figure."""
+_LEAST_SUBJECTS, _UNSEEN = 4, 101
+"""From four on, scale and coverage are measured on different subjects. Nothing trains on digital heads from 101 to 999
+unless it is told to."""
 _Method = Literal["augmentation", "dropout", "cycle"]
 
 
@@ -62,12 +65,13 @@ def measure_calibration(
 def held_out_calibration(config: TranslationConfig, index: Index) -> list[CalibrationCard]:
     """The same of the first split run of this recipe, on those whom its weights had never seen: more true of a new
     patient than of the package's own weights, which have since been trained on them. Further runs would take time and
-    move little."""
+    move little; where fewer than four were left out, unseen digital heads fill up."""
     if not config.package.held_out:
         return []
     split = load_package(config.package.held_out[0])
     tested = [subject for score in split.card.scores for subject in score.subjects]
     there = [subject for subject in tested if is_phantom(subject) or subject in index.scans]
+    there += [f"phantom-{_UNSEEN + number}" for number in range(_LEAST_SUBJECTS - len(there)) if there]
     return [entry.model_copy(update={"weights": split.card.name}) for entry in measure_calibration(index, split, there)]
 
 

@@ -39,8 +39,10 @@ def test_every_fold_is_scored_by_weights_that_never_saw_it(config_file, tmp_path
     assert [score.metrics for score in final.card.scores[:2]] == [score.metrics for score in one.card.scores]
     assert 0 < final.card.scores[0].metrics["through_plane"] < 10
     (doubt,) = final.card.calibration
-    assert (sorted(doubt.subjects), doubt.weights) == (["gl_c", "ms_a"], "tiny_fold_1")
-    assert doubt.data == "2 people that the weights had never seen."
+    # Four are needed to measure scale and coverage on different ones, so digital heads fill up.
+    assert (sorted(doubt.subjects), doubt.weights) == (["gl_c", "ms_a", "phantom-101", "phantom-102"], "tiny_fold_1")
+    assert doubt.data == ("2 digital heads that the weights had never seen; 2 people that the weights had never seen.")
+    assert doubt.coverage_95 is not None
 
     shipped = mt.load_package(tmp_path / "run" / "folds" / "tiny_fold_1")
     assert not shipped.has_discriminator
