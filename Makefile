@@ -4,6 +4,7 @@
 PYTHON ?=
 RUN := .venv/bin/python
 INSTALLED := .venv/.installed
+STALLS := Testing/MRITranslate/test_stalls.py
 HOST := $(RUN) -m Testing.host --no-main-window --testing --no-splash --additional-module-paths MRITranslate
 
 .PHONY: help demo test lint bench screenshots figures install clean
@@ -33,9 +34,11 @@ lint: $(INSTALLED)
 	@echo "mypy";         $(RUN) -m mypy --no-error-summary
 	@echo "import layers"; .venv/bin/lint-imports --no-logo
 
-# Two workers on two cores, one thread each: torch's own threads would only fight.
+# How long the event loop stands still is measured alone: beside another worker it tells of that one. Then two workers on
+# two cores, one thread each: torch's own threads would only fight.
 test: lint
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest $(STALLS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --ignore $(STALLS)
 
 bench: $(INSTALLED)
 	@$(RUN) -m Testing.benchmarks translate
