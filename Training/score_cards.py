@@ -30,7 +30,7 @@ Data = Annotated[
 Names = Annotated[list[str] | None, typer.Option("--package", help="Name or folder; all built-in translators if none.")]
 Folds = Annotated[Path, typer.Option(help="Folder of the packages that the scores of left-out subjects are of.")]
 _BEGIN, _END = "<!-- scores:begin -->", "<!-- scores:end -->"
-_SECTION = re.DOTALL | re.MULTILINE
+_SECTION = re.compile(r"^### `(.+?)`.*?(?=^### |\Z)", re.DOTALL | re.MULTILINE)
 PICTURES = "images/models"
 """Where a document finds the figures of the models."""
 
@@ -100,7 +100,7 @@ def write_tables(file: Path, packages: Sequence[Package], found: dict[str, list[
         InputError: The file has no marks.
     """
     before, now, after = _between(file)
-    parts = {found[1]: found[0].rstrip() + "\n" for found in re.finditer(r"### `(.+?)`.*?(?=^### |\Z)", now, _SECTION)}
+    parts = {section[1]: section[0].rstrip() + "\n" for section in _SECTION.finditer(now)}
     for package in packages:
         card = package.translation_card()
         part = f"### `{card.name}`: {card.title}\n\n{as_markdown(table(card, found[card.name]))}\n"

@@ -164,10 +164,11 @@ def test_left_out_people_come_out_better_than_by_any_map_of_intensities(name, le
 
 
 @REAL
-def test_a_left_out_scan_is_translated_better_than_by_any_map_of_intensities():
-    """By more than 1 dB, by weights that had never seen this person; for all others see `Training.score_cards`."""
+@pytest.mark.parametrize(("weights", "least"), [("t1_to_t2", 1.5), (FOLDS / "t1_to_t2_fold_1", 1)])
+def test_a_real_scan_is_translated_better_than_by_any_map_of_intensities(weights, least):
+    """By 1.5 dB by the shipped weights, which have seen this person, and by 1 dB by those that never did."""
     t1, t2 = (sitk.ReadImage(str(DATA / "mscs_p07" / f"{name}.nii.gz")) for name in ("t1", "t2"))
-    package = mt.load_package(FOLDS / "t1_to_t2_fold_1")
-    assert "mscs_p07" not in package.card.training.subjects
+    package = mt.load_package(weights)
+    assert ("mscs_p07" in package.card.training.subjects) == (weights == "t1_to_t2")
     result = mt.translate(t1, package, "cpu")
-    assert mt.evaluate(t2, result.image, source=t1).values["psnr_gain"] > 1
+    assert mt.evaluate(t2, result.image, source=t1).values["psnr_gain"] > least

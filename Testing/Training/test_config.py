@@ -45,7 +45,7 @@ def test_what_a_built_in_model_changes_stands_in_a_file_of_its_own(file):
     plain = load_config(RECIPES[command].config, root / first)
     assert first == f"Training/configs/{file.name}"
     assert config.network == plain.network
-    assert "tmpl_mni152_2mm" in config.data.leave_out or config.data.train
+    assert "tmpl_mni152_2mm" in config.data.leave_out
     assert config.package.licence.weights == "CC BY 4.0"
     assert plain.package.name == f"own_{config.package.name}"
     assert "say here" in plain.package.data.lower()
