@@ -15,7 +15,8 @@ def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module |
     Args:
         init: Name or folder of the package; None leaves the networks as they are.
         weights: Gets the package's main network.
-        discriminator: Gets its discriminator, where it has one.
+        discriminator: Gets its discriminator, where it has one that judges as many channels: one that was shown pairs
+            is of no use to one that judges images alone, which then stays as it is.
 
     Returns:
         The package.
@@ -31,7 +32,9 @@ def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module |
         main = package.classifier() if package.card.task == "classification" else package.generator()
         _take(weights, main)
         if discriminator is not None and package.has_discriminator:
-            _take(discriminator, package.discriminator())
+            theirs = package.discriminator()
+            if getattr(theirs, "in_channels", None) == getattr(discriminator, "in_channels", None):
+                _take(discriminator, theirs)
     except RuntimeError:
         raise InputError(
             f'The networks of "{init}" differ from this configuration; use the same network and discriminator.'

@@ -27,6 +27,7 @@ class PatchGAN(nn.Module):
         self, in_channels: int = 2, width: int = 64, layers: int = 3, norm: str = "instance", dimensions: int = 2
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         blocks: list[nn.Module] = [ConvBlock(in_channels, width, 4, 2, "none", leaky_relu, dimensions)]
         channels = width
         for layer in range(1, layers + 1):

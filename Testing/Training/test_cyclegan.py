@@ -142,6 +142,35 @@ def test_a_killed_run_resumes_bit_for_bit(config_file, tmp_path):
     assert all(value.equal(best[1][name][key]) for name, state in best[0].items() for key, value in state.items())
 
 
+def test_a_run_starts_from_the_packages_of_another(config_file, tmp_path):
+    first = setup(load(config_file, "--epochs", "1"))
+    fit(first)
+    there, back = export(first)
+    options = ["--init", str(there), "--reverse.init", str(back), "--output", str(tmp_path / "second")]
+    second = setup(load(config_file, *options))
+    for way, folder in (("there", there), ("back", back)):
+        package = mt.load_package(folder)
+        _same_weights(second.generators[way], package.generator())
+        _same_weights(second.discriminators[way], package.discriminator())
+
+
+def test_a_run_starts_from_a_network_of_pairs_but_not_from_its_judge(config_file):
+    """Who was shown input and output side by side cannot judge an image alone."""
+    paired = mt.load_package("t1_to_ct")
+    assert paired.has_discriminator
+    network = paired.card.network.model_dump_json()
+    starts = ["--init", "t1_to_ct", "--reverse.init", "t1_to_ct"]
+    run = setup(load(config_file, "--network", network, "--grid.size_multiple", "32", *starts))
+    for way in ("there", "back"):
+        _same_weights(run.generators[way], paired.generator())
+        assert run.discriminators[way].in_channels == 1
+
+
+def _same_weights(network: torch.nn.Module, other: torch.nn.Module) -> None:
+    state = network.state_dict()
+    assert all(value.equal(state[key]) for key, value in other.state_dict().items())
+
+
 def test_pairs_choose_the_best_where_there_are_any(config_file):
     run = setup(load(config_file, "--data.validation", "[gl_c]", "--data.test", "[]", "--epochs", "1"))
     scores = {}
