@@ -1,9 +1,9 @@
-"""Scores of a T1 -> CT translator on real templates: the average T1 of young people to the average CT of older ones.
+"""Scores of an MRI -> CT translator on real templates: the average T1 or T2 of some people to the average CT of others.
 
     python -m Training.template_scores PACKAGE TEMPLATE_FOLDER
 
-No patient's pair of T1 and CT is free to use; the templates of the Clinical Toolbox and of SPM are the only real T1
-and CT in register. Their CT was smoothed by 8 mm in Cormack units (see `Training.template_labels`), so the answer is
+No patient's pair of MRI and CT is free to use; the templates of the Clinical Toolbox and of SPM are the only real ones
+in register. Their CT was smoothed by 8 mm in Cormack units (see `Training.template_labels`), so the answer is
 scored as it is and smoothed alike. Both are averages of other people, whose ventricles and scalps differ: not even a
 perfect translator could reach the CT.
 """
@@ -27,7 +27,7 @@ from MRITranslateLib.volume import read_volume, same_grid
 
 from .cormack import cormack, hounsfield, smooth
 
-_INPUTS = ("t1_smooth8mm", "t1_avg152")
+_INPUTS = {"T1": ("t1_smooth8mm", "t1_avg152"), "T2": ("t2_smooth8mm",)}
 _TRUTH = "ct_hu_smooth8mm"
 SMOOTHED_MM = 8.0
 """Full width at half maximum of the CT template's own smoothing."""
@@ -38,7 +38,7 @@ class Row:
     """Scores of one answer.
 
     Attributes:
-        source: Name of the T1 template.
+        source: Name of the template of the MRI.
         smoothed: Whether the answer was smoothed as the template of the CT was.
         mae: Mean absolute error in HU where the true CT exceeds -500 HU.
         dice: Of the bone, above 250 HU.
@@ -57,21 +57,23 @@ def bone_dice(truth: np.ndarray, made: np.ndarray) -> float:
 
 
 def template_scores(package: Package, folder: Path) -> Iterator[Row]:
-    """Translate both T1 templates on the CPU and compare them with the template of the CT.
+    """Translate the templates of the package's contrast on the CPU and compare them with the template of the CT.
 
     Args:
-        package: From T1 to CT.
-        folder: With t1_smooth8mm, t1_avg152 and ct_hu_smooth8mm as .nii.gz.
+        package: From T1 or T2 to CT.
+        folder: With ct_hu_smooth8mm, and t1_smooth8mm and t1_avg152 or t2_smooth8mm, as .nii.gz.
 
     Raises:
-        InputError: The package makes no CT, a template is missing or unusable, or they lie on different grids.
+        InputError: The package makes no CT or takes another contrast, a template is missing or unusable, or they lie on
+            different grids.
     """
-    if package.translation_card().target != "CT":
-        raise InputError(f"{package.card.name} makes no CT; give a package that does.")
+    card = package.translation_card()
+    if card.target != "CT" or card.source not in _INPUTS:
+        raise InputError(f"{card.name} makes no CT from T1 or T2; give a package that does.")
     reference = read_volume(folder / f"{_TRUTH}.nii.gz")
     truth = sitk.GetArrayFromImage(reference).astype(np.float32)
     head = truth > BODY_HU
-    for name in _INPUTS:
+    for name in _INPUTS[card.source]:
         source = read_volume(folder / f"{name}.nii.gz")
         if not same_grid(source, reference):
             raise InputError(f"{name} lies on another grid than {_TRUTH}; give the folder of one set of templates.")
@@ -82,10 +84,10 @@ def template_scores(package: Package, folder: Path) -> Iterator[Row]:
 
 
 def main(
-    package: Annotated[Path, typer.Argument(help="Name or folder of a package from T1 to CT.")],
+    package: Annotated[Path, typer.Argument(help="Name or folder of a package from T1 or T2 to CT.")],
     folder: Annotated[Path, typer.Argument(help="Folder of the templates.")],
 ) -> None:
-    """Print how well a package's CT of the T1 templates agrees with the template of the CT."""
+    """Print how well a package's CT of the templates of T1 or T2 agrees with the template of the CT."""
     try:
         typer.echo(f"{'input':<14} {'answer':<10} {'MAE HU':>7} {'bone Dice':>10}")
         for row in template_scores(load_package(package), folder):

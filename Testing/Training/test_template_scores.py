@@ -26,7 +26,12 @@ TO_CT = {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("templates")
     head = phantom(seed=1, shape=(8, 32, 32))
-    for name, image in (("t1_smooth8mm", head.t1), ("t1_avg152", head.t1), ("ct_hu_smooth8mm", head.ct)):
+    for name, image in (
+        ("t1_smooth8mm", head.t1),
+        ("t1_avg152", head.t1),
+        ("t2_smooth8mm", head.t2),
+        ("ct_hu_smooth8mm", head.ct),
+    ):
         sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
     return folder
 
@@ -55,6 +60,13 @@ def test_scores_are_those_of_the_translation(folder, package):
     truth = sitk.GetArrayFromImage(ct).astype(float)
     assert rows[0].mae == pytest.approx(np.abs(made - truth)[truth > -500].mean(), rel=1e-4)
     assert rows[0].dice == pytest.approx(bone_dice(truth, made))
+
+
+def test_a_package_that_takes_t2_gets_the_template_of_t2(folder, tmp_path):
+    model = load_package(tiny_package(tmp_path / "tiny", source="T2", **TO_CT))
+    assert [row.source for row in template_scores(model, folder)] == ["t2_smooth8mm"] * 2
+    with pytest.raises(InputError, match="from T1 or T2"):
+        list(template_scores(load_package(tiny_package(tmp_path / "flair", source="FLAIR", **TO_CT)), folder))
 
 
 def test_a_package_that_makes_no_ct_is_refused(folder, tmp_path):
