@@ -17,6 +17,7 @@ TRANSLATORS = (
     "t1_to_t2",
     "t1_to_t2_attention",
     "t1_to_t2_cyclegan",
+    "t2_to_ct",
     "t2_to_t1",
     "t2_to_t1_cyclegan",
 )
@@ -85,9 +86,11 @@ def test_what_no_head_holds_is_called_a_place_of_a_possible_lesion():
         assert result.provenance["calibration"].startswith("standard deviation x ")
 
 
-def test_a_synthetic_ct_has_a_skull_where_the_head_has(head):
+@pytest.mark.parametrize("contrast", ["t1", "t2"])
+def test_a_synthetic_ct_has_a_skull_where_the_head_has(head, contrast):
     ct = sitk.GetArrayFromImage(head.ct)
-    made = sitk.GetArrayFromImage(mt.translate(head.t1, mt.load_package("t1_to_ct"), "cpu").image)
+    package = mt.load_package(f"{contrast}_to_ct")
+    made = sitk.GetArrayFromImage(mt.translate(getattr(head, contrast), package, "cpu").image)
     bone, answer = ct > 250, made > 250
     assert 2 * (bone & answer).sum() / (bone.sum() + answer.sum()) > 0.8
     assert np.abs(made - ct)[ct > -500].mean() < 100
