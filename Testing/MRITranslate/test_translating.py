@@ -71,8 +71,9 @@ def test_models_that_fit_come_first(panel):
     made, others = made_for("T2"), made_for("T2", fits=False)
     assert {"t2_to_t1", TINY_T1} <= set(made)
     assert listed(combo) == [*made, None, *others]  # the line is an entry without a name
-    assert 'Made for T2: "T2 to T1' in panel.ui.domainLabel.text
-    assert '"Tiny T2 to T1".' in panel.ui.domainLabel.text
+    titles = {model.name: model.title for model in list_models()}
+    fitting = ", ".join(f'"{titles[name]}"' for name in made)
+    assert f"Made for T2: {fitting}." in panel.ui.domainLabel.text
     choose_model(panel, TINY_T1)
     assert listed(combo) == [*made, None, *others]
     wait(lambda: "Looks like T2" in panel.ui.domainLabel.text)
