@@ -15,8 +15,7 @@ def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module |
     Args:
         init: Name or folder of the package; None leaves the networks as they are.
         weights: Gets the package's main network.
-        discriminator: Gets its discriminator, where it has one that judges as many channels: one that was shown pairs
-            is of no use to one that judges images alone, which then stays as it is.
+        discriminator: Gets its discriminator, where it brings one, see `judge_for`.
 
     Returns:
         The package.
@@ -31,15 +30,24 @@ def start_from(init: Path | None, weights: nn.Module, discriminator: nn.Module |
     try:
         main = package.classifier() if package.card.task == "classification" else package.generator()
         _take(weights, main)
-        if discriminator is not None and package.has_discriminator:
-            theirs = package.discriminator()
-            if getattr(theirs, "in_channels", None) == getattr(discriminator, "in_channels", None):
-                _take(discriminator, theirs)
+        judge = None if discriminator is None else judge_for(discriminator, package)
+        if discriminator is not None and judge is not None:
+            _take(discriminator, judge)
     except RuntimeError:
         raise InputError(
             f'The networks of "{init}" differ from this configuration; use the same network and discriminator.'
         ) from None
     return package
+
+
+def judge_for(discriminator: nn.Module, package: Package) -> nn.Module | None:
+    """The discriminator of a package, None where it has none that takes as many channels as this one: what was shown
+    input and output side by side is of no use to what judges images alone."""
+    if not package.has_discriminator:
+        return None
+    theirs = package.discriminator()
+    alike = getattr(theirs, "in_channels", None) == getattr(discriminator, "in_channels", None)
+    return theirs if alike else None
 
 
 def _take(network: nn.Module, theirs: nn.Module) -> None:

@@ -10,9 +10,10 @@ from torch import nn
 from MRITranslateLib.card import TranslationCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.networks.patchgan import PatchGAN
+from MRITranslateLib.package import load_package
 
 from .config.pix2pix import LossConfig, Pix2PixConfig
-from .finetune import freeze, start_from
+from .finetune import freeze, judge_for, start_from
 from .losses import ReconstructionLoss, adversarial_loss, feature_matching
 from .perceptual import PerceptualLoss, load_feature_network
 from .session import Report, Session, Validation, silent
@@ -22,7 +23,6 @@ from .translation import (
     check,
     draft_card,
     export_paired,
-    has_trained_discriminator,
     prepare_data,
     validate_translator,
 )
@@ -126,9 +126,15 @@ def _joined(run: Run, step: int) -> bool:
 
 def _validate(run: Run) -> Validation:
     """A discriminator that was never trained stays out of the package."""
-    judges = _joined(run, run.session.step - 1) or has_trained_discriminator(run.config)
+    judges = _joined(run, run.session.step - 1) or _came_trained(run)
     judge = {"discriminator": run.session.exportable("discriminator").state_dict()} if judges else {}
     return validate_translator(run.session, run.data, run.card, judge)
+
+
+def _came_trained(run: Run) -> bool:
+    """Whether the discriminator is that of the package which the run started from."""
+    init = run.config.init
+    return init is not None and judge_for(run.discriminator, load_package(str(init))) is not None
 
 
 def _perceptual_loss(loss: LossConfig) -> PerceptualLoss | None:

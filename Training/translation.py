@@ -180,8 +180,3 @@ def export_paired(session: Session, config: TranslationConfig, card: Translation
         or measure_calibration(data.index, package, data.index.validation),
     }
     return write(folder, card.model_copy(update=measured), weights)
-
-
-def has_trained_discriminator(config: TranslationConfig) -> bool:
-    """Whether the package that a run starts from brings a discriminator."""
-    return config.init is not None and load_package(str(config.init)).has_discriminator

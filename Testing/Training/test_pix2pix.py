@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import MRITranslateLib as mt
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.preparation import Preparation
+from Testing.MRITranslateLib.packages import tiny_package
 from Training.config.load import load_config
 from Training.config.pix2pix import Pix2PixConfig
 from Training.pix2pix import export, fit, setup
@@ -121,6 +122,22 @@ def test_the_run_folder_shows_what_happened(config_file, tmp_path):
     assert load_config(Pix2PixConfig, run.session.folder.path / "config.yaml", []) == run.config
     with pytest.raises(InputError, match="already holds a run"):
         setup(run.config)
+
+
+@pytest.mark.parametrize("channels", [4, 1], ids=["of pairs", "of images alone"])
+def test_a_package_has_the_discriminator_that_was_trained_on_pairs_or_none(config_file, tmp_path, channels):
+    """Before the adversary joins, the one that the run's first weights brought, if it judges pairs as this one does."""
+    config = load_config(Pix2PixConfig, config_file)
+    network, judge = config.network.model_dump(), {"name": "patchgan", "parameters": {"in_channels": channels}}
+    judge["parameters"] |= {"width": 4, "layers": 1}
+    first = tiny_package(
+        tmp_path / "first", network=network, discriminator=judge, grid=config.grid.model_dump(mode="json")
+    )
+    options = ["--init", str(first), "--loss.adversarial_from_epoch", "1", "--epochs", "1"]
+    run = setup(load_config(Pix2PixConfig, config_file, options))
+    fit(run)
+    (folder,) = export(run)
+    assert mt.load_package(folder).has_discriminator == (channels == 4)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_checkpoint_intact(config_file):
