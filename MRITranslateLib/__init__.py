@@ -24,6 +24,8 @@ _HOME = {
     "list_models": "catalog",
     "translate": "translate",
     "TranslateResult": "translate",
+    "translate_batch": "batch",
+    "BatchReport": "batch",
     "explain": "explain",
     "Explanation": "explain",
     "Beside": "explain",
@@ -85,6 +87,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from .batch import BatchReport as BatchReport
+    from .batch import translate_batch as translate_batch
     from .catalog import list_models as list_models
     from .contrast import Contrast as Contrast
     from .contrast import recognise as recognise

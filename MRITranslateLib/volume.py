@@ -16,6 +16,8 @@ from .picture import EXTENSIONS as PICTURES
 from .picture import read_picture
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
+WRITING = ".writing-"
+"""What the folder of a file that is being written begins with; it lies beside the file's place."""
 _NOT_FINITE = "NaN or infinite values; repair it (for example replace them by 0) first."
 _MOST_LABELS = 24
 """An integer volume with at most this many distinct values is taken for a label map."""
@@ -202,7 +204,7 @@ def write_volume(image: sitk.Image, path: str | os.PathLike[str]) -> Path:
     """
     file = check_output_path(path)
     extension = next(end for end in WRITABLE if file.name.lower().endswith(end))
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=WRITING, dir=file.parent) as folder:
         temporary = Path(folder) / f"volume{extension}"
         try:
             sitk.WriteImage(image, str(temporary), useCompression=extension != ".nii")

@@ -1,7 +1,6 @@
 """The commands that work on volumes, and the program they belong to."""
 
 import sys
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,16 +10,12 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from . import checking, explaining, generating, models
+from . import checking, explaining, generating, models, translating
 from .shared import (
     INTERRUPTED,
     SETTINGS,
-    Device,
-    Input,
     Json,
-    Model,
     Reporting,
-    check_outputs,
     make_folder,
     progress_bar,
     read,
@@ -39,13 +34,6 @@ class Kind(StrEnum):
 
     MR = "MR"
     CT = "CT"
-
-
-class UncertaintyMethod(StrEnum):
-    """By what `translate` measures how sure a model is."""
-
-    AUGMENTATION = "augmentation"
-    DROPOUT = "dropout"
 
 
 class Protocol(StrEnum):
@@ -80,84 +68,7 @@ def _root(
     """Synthetic MRI contrasts and CT from MRI, with explanations. A research tool: not for diagnosis."""
 
 
-@app.command()
-def translate(
-    image: Input,
-    model: Model,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File for the synthetic volume: .nii.gz, .nrrd, ...")],
-    mask: Annotated[
-        Path | None, typer.Option(help="Label image on the input's grid: translate inside it, background outside.")
-    ] = None,
-    uncertainty: Annotated[
-        Path | None, typer.Option(help="File for the standard deviation of the answer, voxel by voxel, in its unit.")
-    ] = None,
-    uncertainty_method: Annotated[
-        UncertaintyMethod | None,
-        typer.Option(
-            help="Spread under harmless changes of the input, or by the network's dropout. [default: augmentation]"
-        ),
-    ] = None,
-    ensemble: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Another model for the same contrasts, as often as wanted: the spread over all models is written, and "
-            "the synthetic volume is their mean."
-        ),
-    ] = None,
-    cycle: Annotated[
-        Path | None,
-        typer.Option(help="File for the difference between the input and its way there and back (1 is full scale)."),
-    ] = None,
-    inverse: Annotated[
-        str | None, typer.Option(help="Model for the way back. [default: the one that the model's card names]")
-    ] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Make a synthetic volume of another contrast (MR: arbitrary units; CT: HU) on the input's own grid."""
-    if uncertainty is None and (uncertainty_method is not None or ensemble):
-        raise InputError("--uncertainty-method and --ensemble need --uncertainty, the file to write.")
-    if uncertainty_method is not None and ensemble:
-        raise InputError("Give --uncertainty-method or --ensemble, not both.")
-    if inverse is not None and cycle is None:
-        raise InputError("--inverse needs --cycle, the file to write.")
-    from ..package import load_package
-    from ..translate import translate as run
-
-    check_outputs([image, mask], [output, uncertainty, cycle])
-    started = time.perf_counter()
-    volume, region = read(image), read_mask(mask)
-    package = load_package(model)
-    method = "augmentation" if uncertainty_method is None else uncertainty_method.value
-    with progress_bar(not as_json) as progress:
-        result = run(
-            volume,
-            package,
-            device=device,
-            mask=region,
-            uncertainty=[load_package(name) for name in ensemble] if ensemble else uncertainty is not None and method,
-            cycle=cycle is not None if inverse is None else load_package(inverse),
-            progress=progress,
-        )
-    facts: dict[str, object] = {}
-    for name, made, file in (
-        ("output", result.image, output),
-        ("uncertainty", result.uncertainty, uncertainty),
-        ("cycle", result.cycle, cycle),
-    ):
-        if made is not None and file is not None:
-            write(made, file)
-            facts[name] = str(file)
-    facts |= {
-        "model": package.card.name,
-        "modality": package.translation_card().target,
-        "warnings": result.warnings,
-        "provenance": result.provenance,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-    report(facts, as_json, f"Synthetic {package.translation_card().target} of {image.name}: {output}")
-
-
+app.command()(translating.translate)
 app.command()(checking.check)
 app.command()(explaining.explain)
 app.command()(generating.generate)

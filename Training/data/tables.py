@@ -1,14 +1,14 @@
 """The tables that may describe a data set: CSV of the images, CSV or YAML of the split."""
 
-import csv
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from MRITranslateLib.errors import InputError
+from MRITranslateLib.tables import read_rows, read_text
 
 PARTS = ("train", "validation", "test")
 _WRITTEN = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
@@ -40,7 +40,7 @@ def read_index_table(file: Path, root: Path | None) -> list[Row]:
     base = Path(os.path.abspath(file)).parent
     inside = base if root is None else Path(os.path.abspath(root))
     rows = []
-    for line, cells in _read_csv(file, ("subject", "source", "target")):
+    for line, cells in read_rows(file, ("subject", "source", "target")):
         where = f'Line {line} of "{file.name}"'
         if not cells["subject"]:
             raise InputError(f"{where} names no subject; fill the cell.")
@@ -64,14 +64,14 @@ def read_split(file: Path) -> dict[str, list[str]]:
     """
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     if file.suffix.lower() not in (".yaml", ".yml"):
-        for line, cells in _read_csv(file, ("subject", "part")):
+        for line, cells in read_rows(file, ("subject", "part")):
             part = _part(cells["part"], f'Line {line} of "{file.name}"')
             if part is None or not cells["subject"]:
                 raise InputError(f'Line {line} of "{file.name}" is incomplete; give a subject and its part.')
             parts[part].append(cells["subject"])
         return parts
     try:
-        content = yaml.safe_load(_text(file)) or {}
+        content = yaml.safe_load(read_text(file)) or {}
     except yaml.YAMLError as error:
         raise InputError(f'"{file.name}" is not valid YAML: {" ".join(str(error).split())}.') from None
     if not isinstance(content, Mapping) or not set(content) <= set(PARTS):
@@ -99,40 +99,6 @@ def read_places(file: Path, groups: Collection[str]) -> dict[str, str]:
     if unnamed:
         raise InputError(f'"{file.name}" says nothing of "{unnamed[0]}"; add it to one of the parts.')
     return {group: named[group] for group in groups}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f'"{file}" does not exist; check the path.') from None
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f'"{file.name}" is no text in UTF-8; save it as such.') from None
-
-
-def _read_csv(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of every row that is not empty."""
-    lines = _text(file).splitlines()
-    header = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=header.count), strict=True)
-    try:
-        names = [name.strip().lower() for name in reader.fieldnames or []]
-        missing = [column for column in columns if column not in names]
-        if missing:
-            raise InputError(
-                f'"{file.name}" has no column "{missing[0]}"; its first line must name {", ".join(columns)}.'
-            )
-        reader.fieldnames = names
-        for cells in reader:
-            if None in cells or None in cells.values():
-                raise InputError(
-                    f'Line {reader.line_num} of "{file.name}" has not {len(names)} cells as the header has; correct it.'
-                )
-            yield reader.line_num, {name: cell.strip() for name, cell in cells.items()}
-    except csv.Error as error:
-        raise InputError(
-            f'Line {reader.reader.line_num} of "{file.name}" is no valid CSV ({error}); correct it.'
-        ) from None
 
 
 def _part(text: str, where: str) -> str | None:
