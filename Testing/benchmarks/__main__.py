@@ -1,19 +1,18 @@
-"""`python -m Testing.benchmarks translate|explain|panel|pointing|transplants|train`: figures that a command printed."""
+"""`python -m Testing.benchmarks translate|explain|panel|train|evaluate|startup|all`: figures that a command printed."""
 
 import argparse
 import sys
 
 from MRITranslateLib.errors import InputError
 
-from . import explain, panel, pointing, train, translate, transplants
+from . import docs, everything, pointing, transplants
 
 _BENCHMARKS = {
-    "translate": translate,
-    "explain": explain,
-    "panel": panel,
+    **everything.BENCHMARKS,
+    "all": everything,
+    "docs": docs,
     "pointing": pointing,
     "transplants": transplants,
-    "train": train,
 }
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+import MRITranslateLib
+
 
 def facts() -> dict[str, str | int]:
     """Processor, memory, system, and the versions that matter for speed."""
@@ -21,6 +23,7 @@ def facts() -> dict[str, str | int]:
     }
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
+    found["mritranslate"] = MRITranslateLib.__version__
     return found | {name: version(name) for name in ("torch", "SimpleITK", "numpy")}
 
 

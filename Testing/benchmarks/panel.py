@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from rich.console import Console
-from rich.table import Table
 
 from MRITranslateLib.inference import pick_device
 from MRITranslateLib.package import load_package
 
-from . import machine
-from .sides import Side, publish, start
+from .report import begin, publish
+from .sides import GIB, Side, start
 from .translate import SIZE, test_volume
 
 HELP = "time from click to result beside the same work in process, and of the live preview"
@@ -45,8 +43,8 @@ def main(options: argparse.Namespace) -> int:
         raise SystemExit(f"--size needs {LEAST_SLICES} slices or more to scroll through")
     package = load_package(options.model)
     device = pick_device(options.device)
-    facts = machine.facts()
-    threads = options.threads or int(facts["cores"])
+    report = begin("panel", device)
+    threads = options.threads or int(report["machine"]["cores"])
     os.environ["OMP_NUM_THREADS"] = str(threads)  # of every process on either side, for numpy as for torch
     with tempfile.TemporaryDirectory(prefix="mritranslate-benchmark-") as folder:
         volume = Path(folder) / "volume.nrrd"
@@ -64,14 +62,12 @@ def main(options: argparse.Namespace) -> int:
             scrolled.repeat()
         scrolled.end()
     milliseconds = [1000 * seconds for seconds in scrolled.seconds()]
-    report: dict[str, Any] = {
-        "benchmark": "panel",
-        "machine": facts,
+    report |= {
         "model": package.card.name,
+        "model_version": package.card.version,
         "size": list(options.size),
-        "device": device,
         "threads": threads,
-        "panel": panel.summary(),
+        "panel": panel.summary() | _worker(panel),
         "in_process": inside.summary(),
         "ratio": round(statistics.median(panel.seconds()) / statistics.median(inside.seconds()), 3),
         "preview": {
@@ -79,14 +75,20 @@ def main(options: argparse.Namespace) -> int:
             "median_ms": round(statistics.median(milliseconds), 1),
             "percentile_95_ms": round(float(np.percentile(milliseconds, 95)), 1),
             "slices": len(milliseconds),
+            **scrolled.peaks(),
+            **_worker(scrolled),
         },
         "stalls": {"translation": _stalls(panel), "preview": _stalls(scrolled)},
         "bars": {"ratio": MOST_TIMES, "stall_ms": MOST_STALL_MS},
     }
     worst = max(stall["longest_ms"] for stall in report["stalls"].values())
     report["met"] = report["ratio"] <= MOST_TIMES and worst <= MOST_STALL_MS
-    _show(report, worst)
-    return publish(report, options.json)
+    return publish(report, *_shown(report, worst), options.json)
+
+
+def _worker(side: Side) -> dict[str, float]:
+    """Peak memory of the worker process that the panel had; `peak_gib` is the panel's own."""
+    return {"peak_worker_gib": round(side.answers[-1]["peak_worker"] / GIB, 2)}
 
 
 def _stalls(side: Side) -> dict[str, float]:
@@ -97,17 +99,23 @@ def _stalls(side: Side) -> dict[str, float]:
     }
 
 
-def _show(report: dict[str, Any], worst: float) -> None:
-    console = Console()
+def _shown(report: dict[str, Any], worst: float) -> tuple[str, list[str], list[list[str]], str]:
+    """Caption, headings, rows and verdict; a stall is the worst of its kind of turn."""
     size = " x ".join(map(str, report["size"]))
-    table = Table("", "first s", "median s", title=f"{report['model']} on {size} voxels, {report['device']}")
-    for name, key in (("click to result, warm worker", "panel"), ("the same in process", "in_process")):
-        table.add_row(name, f"{report[key]['first_s']:.2f}", f"{report[key]['median_s']:.2f}")
-    console.print(table)
-    preview = report["preview"]
-    console.print(
-        f"Preview: {preview['median_ms']:.0f} ms a slice (95th percentile {preview['percentile_95_ms']:.0f} ms), the "
-        f"first after {preview['first_s']:.1f} s"
+    caption = (
+        f"{report['model']} {report['model_version']} on {size} voxels, {report['device']}, {report['threads']} threads"
     )
-    console.print(f"{report['ratio']:.2f} times the work in process (bar {MOST_TIMES}), ", end="")
-    console.print(f"longest stall {worst:.0f} ms (bar {MOST_STALL_MS:.0f}): {'met' if report['met'] else 'MISSED'}")
+    headings = ["", "first s", "median s", "95th percentile s", "peak GiB", "of the worker", "longest stall ms"]
+    preview, inside, stalls = report["preview"], report["in_process"], report["stalls"]
+    turns = (("click to result, warm worker", report["panel"]), ("the same in process", inside))
+    rows = [[name, f"{side['first_s']:.2f}", f"{side['median_s']:.2f}", ""] for name, side in turns]
+    times = (f"{preview[key] / 1000:.3f}" for key in ("median_ms", "percentile_95_ms"))
+    rows.append([f"live preview, one of {preview['slices']} slices", f"{preview['first_s']:.2f}", *times])
+    for row, side, kind in zip(rows, (report["panel"], inside, preview), ("translation", "", "preview"), strict=True):
+        row.append(f"{side['peak_gib']:.2f}")
+        row += [f"{side['peak_worker_gib']:.2f}", f"{stalls[kind]['longest_ms']:.0f}"] if kind else ["", ""]
+    verdict = (
+        f"{report['ratio']:.2f} times the work in process (bar {MOST_TIMES}), "
+        f"longest stall {worst:.0f} ms (bar {MOST_STALL_MS:.0f})"
+    )
+    return caption, headings, rows, verdict

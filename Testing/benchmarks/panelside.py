@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import memory
 from .sides import Turns
 from .stalls import Stalls
 
@@ -117,7 +118,8 @@ def main(side: str, volume: str, model: str, device: str) -> None:
     while turns.wait():
         with Stalls() as stalls:
             repeat()
-        turns.tell(stall_ms=stalls.longest, stall_by_the_clock_ms=max(stalls.wall))
+        worker = memory.peak_bytes_of(sys.modules["MRITranslatePanel.worker"].sharedWorker()._session.pid)
+        turns.tell(stall_ms=stalls.longest, stall_by_the_clock_ms=max(stalls.wall), peak_worker=worker)
     host.close()
 
 

@@ -5,7 +5,6 @@ Every line on a side's standard input is one turn; every answer is one line of J
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -14,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.console import Console
-
 from MRITranslateLib.errors import InputError
+
+from . import memory
 
 GIB = 2**30
 
@@ -79,7 +77,7 @@ class Turns:
     """
 
     def __init__(self, device: str) -> None:
-        self._device, self._before, self._out = device, _peak_bytes(), sys.stdout
+        self._device, self._before, self._out = device, memory.peak_bytes(), sys.stdout
         sys.stdout = sys.stderr  # whatever a library prints is no answer
 
     def wait(self) -> bool:
@@ -92,23 +90,10 @@ class Turns:
         """End the turn: seconds and peaks of memory, beside the given facts."""
         gpu = 0
         if self._device.startswith("cuda"):
+            import torch
+
             torch.cuda.synchronize()
             gpu = torch.cuda.max_memory_allocated()
         seconds = time.perf_counter() - self._started
-        peaks = {"peak": _peak_bytes(), "peak_before": self._before, "peak_gpu": gpu}
+        peaks = {"peak": memory.peak_bytes(), "peak_before": self._before, "peak_gpu": gpu}
         print(json.dumps({"seconds": seconds} | facts | peaks), file=self._out, flush=True)
-
-
-def _peak_bytes() -> int:
-    """The largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def publish(report: dict[str, Any], file: Path | None) -> int:
-    """Print the figures as JSON, write them to a file if wanted; 0 when the bars are met, 1 when not."""
-    Console().print_json(data=report)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return 0 if report["met"] else 1

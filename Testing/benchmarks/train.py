@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 import Training
 from MRITranslateLib.inference import pick_device
@@ -21,8 +19,8 @@ from Training.config.load import load_config
 from Training.config.run import RunConfig
 from Training.recipes import RECIPES
 
-from . import machine
-from .sides import Side, publish, start
+from .report import begin, publish
+from .sides import Side, start
 
 HELP = "images per second of the recipes beside a plain loop"
 CONFIGURATIONS = {"pix2pix": "flair_to_t1.yaml", "cyclegan": "t1_t2_cyclegan.yaml"}
@@ -45,13 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     device = pick_device(options.device)
     kind = "cpu" if device == "cpu" else "accelerator"
-    facts = machine.facts()
+    report = begin("train", device)
     recipes = [options.recipe] if options.recipe else list(CONFIGURATIONS)
-    figures = {recipe: measure(recipe, device, int(facts["cores"]), options) for recipe in recipes}
-    report = {
-        "benchmark": "train",
-        "machine": facts,
-        "device": device,
+    figures = {recipe: measure(recipe, device, int(report["machine"]["cores"]), options) for recipe in recipes}
+    report |= {
         "recipes": figures,
         "bars": {"ratio": LEAST_TIMES[kind], "waiting": MOST_WAITING},
         "met": all(
@@ -59,8 +54,7 @@ def main(options: argparse.Namespace) -> int:
             for found in figures.values()
         ),
     }
-    show(report)
-    return publish(report, options.json)
+    return publish(report, *_shown(report), options.json)
 
 
 def measure(recipe: str, device: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -117,20 +111,21 @@ def summary(side: Side) -> dict[str, Any]:
     }
 
 
-def show(report: dict[str, Any]) -> None:
-    console = Console()
-    table = Table("", "images/s", "times", "waiting", "peak GiB", title=f"Training on {report['device']}")
+def _shown(report: dict[str, Any]) -> tuple[str, list[str], list[list[str]], str]:
+    """Caption, headings, rows and verdict."""
+    memory = "peak_gib" if report["device"] == "cpu" else "peak_gpu_gib"
+    rows, ratios, waits = [], [], []
     for recipe, found in report["recipes"].items():
-        for name, key in (
-            (f"{recipe}, {found['precision']}, batches of {found['batch']}", "recipe"),
-            ("textbook", "textbook"),
-        ):
-            side = found[key]
-            times = f"{found['ratio']:.2f}" if key == "recipe" else "1"
-            memory = side["peak_gib"] if report["device"] == "cpu" else side["peak_gpu_gib"]
-            cells = (f"{side['median_images_per_s']:.1f}", times, f"{side['waiting']:.1%}", f"{memory:.2f}")
-            table.add_row(name, *cells)
-    console.print(table)
+        own = f"{recipe} ({found['configuration']}), {found['precision']}, batches of {found['batch']}"
+        for name, side in ((own, found["recipe"]), ("textbook, float32, one image a step", found["textbook"])):
+            rows.append([name, f"{side['median_images_per_s']:.1f}", f"{side['waiting']:.1%}", f"{side[memory]:.2f}"])
+        ratios.append(f"{recipe} {found['ratio']:.2f}")
+        waits.append(found["recipe"]["waiting"])
+    threads = next(iter(report["recipes"].values()))["threads"]
+    caption = f"Training on {report['device']}, {threads} threads"
     bars = report["bars"]
-    console.print(f"Bars: {bars['ratio']:g} times, waiting below {bars['waiting']:.0%}: ", end="")
-    console.print("met" if report["met"] else "MISSED")
+    verdict = (
+        f"Times the textbook: {', '.join(ratios)} (bar {bars['ratio']:g}); "
+        f"waiting for data at most {max(waits):.1%} (bar {bars['waiting']:.0%})"
+    )
+    return caption, ["", "images/s", "waiting", "peak GiB"], rows, verdict

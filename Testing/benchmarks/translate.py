@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from rich.console import Console
-from rich.table import Table
 
 from MRITranslateLib.inference import pick_device
 from MRITranslateLib.package import load_package
 from MRITranslateLib.phantom import phantom
 
-from . import machine
-from .sides import publish, start
+from .report import begin, publish
+from .sides import start
 
 HELP = "time and peak memory of a translation beside the bare network"
 SIZE = (192, 256, 256)
+SMALL = (48, 64, 64)
 MOST_TIMES = 1.25
 MOST_GIB = 3.0
 FINER = 0.95
@@ -34,12 +33,16 @@ def test_volume(size: tuple[int, int, int], spacing: tuple[float, float]) -> sit
 
     The speed does not depend on the anatomy: a small phantom is enlarged.
     """
-    small = phantom(seed=1, shape=(48, 64, 64)).t1
-    array = sitk.GetArrayViewFromImage(small)
-    index = np.ix_(*(np.arange(n) * m // n for n, m in zip(size, array.shape, strict=True)))
-    image = sitk.GetImageFromArray(array[index].astype(np.int16))
+    image = sitk.GetImageFromArray(enlarged(phantom(seed=1, shape=SMALL).t1, size).astype(np.int16))
     image.SetSpacing((FINER * spacing[1], FINER * spacing[0], 1.0))
     return image
+
+
+def enlarged(image: sitk.Image, size: tuple[int, int, int]) -> np.ndarray:
+    """The array of a small image with its voxels repeated up to `size` (slices, rows, columns)."""
+    array = sitk.GetArrayViewFromImage(image)
+    index = np.ix_(*(np.arange(n) * m // n for n, m in zip(size, array.shape, strict=True)))
+    return array[index]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +68,8 @@ def compare(options: argparse.Namespace, benchmark: str, sides: tuple[str, str],
     """
     package = load_package(options.model)
     device = pick_device(options.device)
-    facts = machine.facts()
-    threads = int(facts["cores"])
+    report = begin(benchmark, device)
+    threads = int(report["machine"]["cores"])
     with tempfile.TemporaryDirectory(prefix="mritranslate-benchmark-") as folder:
         volume = Path(folder) / "volume.mha"
         sitk.WriteImage(test_volume(tuple(options.size), package.card.grid.spacing_mm), volume)
@@ -79,13 +82,11 @@ def compare(options: argparse.Namespace, benchmark: str, sides: tuple[str, str],
             whole.repeat()
         whole.end()
         bare.end()
-    report = {
-        "benchmark": benchmark,
-        "machine": facts,
+    report |= {
         "model": package.card.name,
+        "model_version": package.card.version,
         "network": {"name": package.card.network.name, **package.card.network.parameters},
         "size": list(options.size),
-        "device": device,
         "dtype": "float32" if device == "cpu" or benchmark == "explain" else "bfloat16 autocast",
         "threads": threads,
         "batch": batch,
@@ -95,21 +96,27 @@ def compare(options: argparse.Namespace, benchmark: str, sides: tuple[str, str],
         "bars": {"ratio": most_times, "peak_gib": MOST_GIB},
     }
     report["met"] = report["ratio"] <= most_times and report["whole"]["peak_gib"] <= MOST_GIB
-    show(report, most_times)
-    return publish(report, options.json)
+    return publish(report, *_shown(report, most_times), options.json)
 
 
-def show(report: dict[str, Any], most_times: float) -> None:
-    console = Console()
+def _shown(report: dict[str, Any], most_times: float) -> tuple[str, list[str], list[list[str]], str]:
+    """Caption, headings, rows and verdict."""
     size = " x ".join(map(str, report["size"]))
-    title = (
-        f"{report['model']} on {size} voxels, {report['device']}, {report['dtype']}, {report['batch']} slices a batch"
+    caption = (
+        f"{report['model']} {report['model_version']} on {size} voxels, {report['device']}, {report['dtype']}, "
+        f"{report['batch']} slices a batch, {report['threads']} threads"
     )
-    table = Table("", "first s", "median s", "peak GiB", "of it before", title=title)
-    for name, key in (("from image to image", "whole"), ("bare network", "bare")):
-        side = report[key]
-        cells = (side["first_s"], side["median_s"], side["peak_gib"], side["peak_before_gib"])
-        table.add_row(name, *(f"{cell:.2f}" for cell in cells))
-    console.print(table)
-    console.print(f"{report['ratio']:.2f} times the bare network (bar {most_times}), ", end="")
-    console.print(f"{report['whole']['peak_gib']:.2f} GiB (bar {MOST_GIB:g}): {'met' if report['met'] else 'MISSED'}")
+    headings = ["", "first s", "median s", "peak GiB", "of it before"]
+    keys = ["first_s", "median_s", "peak_gib", "peak_before_gib"]
+    if report["device"] != "cpu":
+        headings.append("peak GiB of the accelerator")
+        keys.append("peak_gpu_gib")
+    rows = [
+        [name, *(f"{report[side][key]:.2f}" for key in keys)]
+        for name, side in (("from image to image", "whole"), ("bare network", "bare"))
+    ]
+    verdict = (
+        f"{report['ratio']:.2f} times the bare network (bar {most_times}), "
+        f"{report['whole']['peak_gib']:.2f} GiB (bar {MOST_GIB:g})"
+    )
+    return caption, headings, rows, verdict
