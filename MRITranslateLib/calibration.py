@@ -19,10 +19,10 @@ from . import intensity
 from .card import CalibrationCard, TranslationCard
 from .consistency import FULL_SCALE
 from .errors import InputError
-from .evaluate import BODY_HU, mr_foreground
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
+from .regions import BODY_HU, mr_foreground
 from .translate import translate
 from .unusual import in_edges, in_head, largest_region
 

@@ -1,17 +1,11 @@
 """A prediction beside the truth: on one grid, with scores, a difference, the error of each slice, a joint histogram.
 
-The scores are those of `evaluate` under the protocol that is asked for. The protocol ``plain`` gets two more:
-
-* ``ms_ssim``, over five scales as SynthRAD2025 defines it, where the volume is large enough for the coarsest.
-* Dice coefficients of what a threshold finds in both, within the mask or the whole volume. CT: ``dice_bone`` above
-  250 HU, ``dice_soft_tissue`` from -200 to 250 HU. MR: ``dice_foreground``, above 5 % of the 99.8th percentile of the
-  positive values of each volume.
+The scores are those of `evaluate` under the protocol that is asked for.
 
 Difference, errors and histogram are in the unit of the scores: HU for CT; for MR each volume is divided by the 99.8th
 percentile of its values in the foreground, and 1 is full scale.
 """
 
-import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,13 +15,15 @@ import SimpleITK as sitk
 
 from . import __version__
 from .errors import Cancelled, InputError
-from .evaluate import BODY_HU, GIVEN_MASK, RANGES, Scores, clipped, evaluate, full_scale, mr_foreground, scored_where
+from .evaluate import check_request
 from .modality import MODALITIES
-from .similarity import Cancel, multiscale_ssim
+from .protocols import Case, score
+from .regions import BODY_HU, full_scale, regions_of
+from .resampling import on_grid, uncovered
+from .scores import Scores
+from .similarity import Cancel
 from .volume import check_volume, like, same_grid
 
-BONE_HU = 250.0
-SOFT_TISSUE_HU = -200.0
 BINS = 64
 """Of the joint histogram, along each axis."""
 UNITS = {"CT": "HU", "MR": "of full scale"}
@@ -57,7 +53,7 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        scores: Figures and facts, see `evaluate`; with MS-SSIM and Dice for the protocol ``plain``.
+        scores: Figures and facts, see `evaluate`.
         unit: Of MAE, difference, errors and histogram, for people: "HU" or "of full scale".
         reference, prediction: float32, on the reference's grid, in `unit`.
         difference: float32, prediction minus reference in `unit`; 0 where the prediction does not reach.
@@ -115,7 +111,7 @@ def compare(
         if progress is not None:
             progress(fraction, stage, 0, 1)
 
-    kind = modality.upper()
+    kind = check_request(modality, protocol)
     check_volume(reference, "The reference")
     check_volume(prediction, "The prediction")
     warnings: list[str] = []
@@ -133,32 +129,21 @@ def compare(
         if covered.all():
             covered = None
         else:
-            share = 100.0 * (1.0 - np.count_nonzero(covered) / covered.size)
             warnings.append(
-                f"The prediction does not reach {_percent(share)} of the reference's volume; that part is left out of "
-                "all figures."
+                f"The prediction does not reach {uncovered(covered)} of the reference's volume; that part is left out "
+                "of all figures."
             )
         prediction = resampled
     step(0.2, "Scoring")
-    region, told = _region(reference, mask, kind, protocol)
-    counted, where = (None, "in the whole volume") if mask is None else (region, "in the mask")  # for Dice
-    if covered is not None:
-        reach = ", where the prediction reaches"
-        region, told = region & covered, told + reach
-        counted, where = covered if mask is None else region, where + reach
-        if not region.any():
-            raise InputError("The prediction reaches nothing of what is scored; choose another mask or prediction.")
-        mask = like(region.astype(np.uint8), reference)
-    scores = evaluate(reference, prediction, kind, mask, protocol, cancel=cancel)
-    step(0.5, "Scoring")
-    values, facts = dict(scores.values), dict(scores.facts)
-    if protocol == "plain":
-        more, fact = _more_scores(reference, prediction, region, counted, kind, where, cancel)
-        values |= more
-        facts["dice"] = fact
-    facts["mask"] = told
-    facts |= {"mritranslate": __version__, "numpy": np.__version__, "simpleitk": sitk.Version_VersionString()}
-    facts["python"] = platform.python_version()
+    if mask is not None and not same_grid(reference, mask):
+        raise InputError("The mask lies on another grid than the reference; draw it on the reference.")
+    drawn = None if mask is None else sitk.GetArrayViewFromImage(mask) > 0
+    arrays = [sitk.GetArrayViewFromImage(image) for image in (reference, prediction)]
+    regions = regions_of(arrays[0], kind, protocol, drawn, covered)
+    region = regions.scored
+    scores = score(Case(arrays[0], arrays[1], regions, reference.GetSpacing(), cancel=cancel), kind, protocol)
+    versions = {"mritranslate": __version__, "numpy": np.__version__, "simpleitk": sitk.Version_VersionString()}
+    scores.facts.update(versions, python=platform.python_version())
     step(0.7, "Subtracting")
     truth, made = _in_unit(reference, region, kind), _in_unit(prediction, region, kind)
     histogram = _joint_histogram(truth, made, region)
@@ -167,7 +152,7 @@ def compare(
         difference[~covered] = 0.0
     errors, voxels = slice_errors(difference, region)
     return Comparison(
-        Scores(values, facts),
+        scores,
         UNITS[kind],
         like(truth, reference),
         like(made, reference),
@@ -179,39 +164,6 @@ def compare(
         _reach(difference, region),
         warnings,
     )
-
-
-def on_grid(
-    image: sitk.Image, grid: sitk.Image, background: float, shift: sitk.Image | None = None
-) -> tuple[sitk.Image, np.ndarray]:
-    """An image on the grid of another, by linear interpolation.
-
-    Args:
-        image: 3-D scalar.
-        grid: Only its geometry is used.
-        background: Value where the image does not reach.
-        shift: See `compare`.
-
-    Returns:
-        float32 image, and a boolean array (slices, rows, columns): where the image reaches.
-
-    Raises:
-        InputError: It reaches nowhere.
-    """
-    transform = sitk.Transform(3, sitk.sitkIdentity)
-    if shift is not None:
-        transform = sitk.Transform(sitk.DisplacementFieldTransform(sitk.Cast(shift, sitk.sitkVectorFloat64)))
-    source = sitk.Cast(image, sitk.sitkFloat32)
-    moved = sitk.Resample(source, grid, transform, sitk.sitkLinear, math.nan, sitk.sitkFloat32)
-    array = sitk.GetArrayFromImage(moved)
-    covered = np.isfinite(array)
-    if not covered.any():
-        raise InputError(
-            "The prediction lies wholly outside the reference; check that both show the same patient, and their "
-            "transforms."
-        )
-    array[~covered] = background
-    return like(array, grid), covered
 
 
 def slice_errors(difference: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -229,56 +181,6 @@ def slice_errors(difference: np.ndarray, region: np.ndarray) -> tuple[np.ndarray
     ]
     with np.errstate(invalid="ignore"):
         return np.asarray(sums) / np.where(voxels > 0, voxels, np.nan), voxels
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Overlap of two boolean arrays: twice what both share over the sum of both; NaN where neither holds anything."""
-    both = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2.0 * int(np.count_nonzero(first & second)) / both if both else math.nan
-
-
-def _region(reference: sitk.Image, mask: sitk.Image | None, kind: str, protocol: str) -> tuple[np.ndarray, str]:
-    """Where the protocol scores, and the same in words."""
-    if mask is None:
-        return scored_where(sitk.GetArrayViewFromImage(reference), kind, protocol)
-    if not same_grid(reference, mask):
-        raise InputError("The mask lies on another grid than the reference; draw it on the reference.")
-    return sitk.GetArrayFromImage(mask) > 0, GIVEN_MASK
-
-
-def _more_scores(
-    reference: sitk.Image,
-    prediction: sitk.Image,
-    region: np.ndarray,
-    counted: np.ndarray | None,
-    kind: str,
-    where: str,
-    cancel: Cancel | None,
-) -> tuple[dict[str, float], str]:
-    """MS-SSIM and Dice for the protocol plain, and how the latter was taken; within `counted`, or everywhere."""
-    truth, made = sitk.GetArrayViewFromImage(reference), sitk.GetArrayViewFromImage(prediction)
-    values: dict[str, float] = {}
-
-    def overlap(first: np.ndarray, second: np.ndarray) -> float:
-        return dice(first, second) if counted is None else dice(first & counted, second & counted)
-
-    if kind == "CT":
-        low, high = RANGES["plain"]
-        pair, data_range = (clipped(truth, low, high), clipped(made, low, high)), high - low
-        values["dice_bone"] = overlap(truth > BONE_HU, made > BONE_HU)
-        soft = [(array >= SOFT_TISSUE_HU) & (array <= BONE_HU) for array in (truth, made)]
-        values["dice_soft_tissue"] = overlap(*soft)
-        fact = f"bone above {BONE_HU:g} HU, soft tissue from {SOFT_TISSUE_HU:g} to {BONE_HU:g} HU, {where}"
-    else:
-        pair = _in_unit(reference, region, kind), _in_unit(prediction, region, kind)
-        data_range = 1.0
-        values["dice_foreground"] = overlap(mr_foreground(truth), mr_foreground(made))
-        fact = f"each volume above 5 % of the 99.8th percentile of its own positive values, {where}"
-    try:
-        scales = multiscale_ssim(*pair, region, data_range, cancel)
-    except InputError:  # so small that it vanishes at the coarsest scale
-        scales = math.nan
-    return {"ms_ssim": scales, **values}, fact
 
 
 def _in_unit(image: sitk.Image, region: np.ndarray, kind: str) -> np.ndarray:
@@ -308,7 +210,3 @@ def _reach(difference: np.ndarray, region: np.ndarray) -> float:
     values = np.abs(difference[region])
     reach = float(np.percentile(values[:: max(1, values.size // _SAMPLES)], _REACH))
     return reach or float(values.max()) or 1e-6
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0f} %" if share >= 1.0 else "less than 1 %"

@@ -17,21 +17,12 @@ import SimpleITK as sitk
 from .compare import Comparison
 from .errors import InputError
 from .figure import CT_RANGE
+from .scores import title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTICE = "Synthetic images from a research tool: not for diagnosis."
-TITLES = {
-    "mae": ("MAE", "Mean absolute error (MAE)"),
-    "psnr": ("PSNR", "Peak signal-to-noise ratio (PSNR)"),
-    "ssim": ("SSIM", "Structural similarity (SSIM)"),
-    "ms_ssim": ("MS-SSIM", "Multi-scale structural similarity (MS-SSIM)"),
-    "dice_bone": ("Dice, bone", "Dice coefficient of bone"),
-    "dice_soft_tissue": ("Dice, soft tissue", "Dice coefficient of soft tissue"),
-    "dice_foreground": ("Dice, foreground", "Dice coefficient of the foreground"),
-}
-"""What the figures are called, in short and at length."""
 _PLANES = (("axial", 0), ("coronal", 1), ("sagittal", 2))
 _ENDINGS = (".html", ".csv")
 _SMALL = 8
@@ -45,11 +36,6 @@ table { border-collapse: collapse } td, th { text-align: left; padding: .15em 1.
 td.number { text-align: right; font-variant-numeric: tabular-nums } tr { border-bottom: 1px solid #ddd }
 img { max-width: 100%; height: auto } .pair img { width: 49% }
 """
-
-
-def unit_of(name: str, comparison: Comparison) -> str:
-    """Unit of one score, "" for those that have none."""
-    return {"mae": comparison.unit, "psnr": "dB"}.get(name.removesuffix("_affine"), "")
 
 
 def histogram_picture(comparison: Comparison, inches: float = 4.2) -> bytes:
@@ -182,7 +168,7 @@ def scores_table(comparison: Comparison) -> str:
     writer.writerow(("measure", "value", "unit", "protocol"))
     for name, value in comparison.scores.values.items():
         stated = repr(value) if math.isfinite(value) else ""
-        writer.writerow((name, stated, unit_of(name, comparison), comparison.scores.facts["protocol"]))
+        writer.writerow((name, stated, comparison.scores.measured[name].unit, comparison.scores.facts["protocol"]))
     return stream.getvalue()
 
 
@@ -192,7 +178,7 @@ def report_page(comparison: Comparison, reference: str, prediction: str) -> str:
     told = "".join(f'<p class="warning">Warning: {html.escape(text)}</p>\n' for text in comparison.warnings)
     scores = "".join(
         f'<tr><td>{html.escape(title_of(name))}</td><td class="number">{_number(value)}</td>'
-        f"<td>{html.escape(unit_of(name, comparison))}</td></tr>\n"
+        f"<td>{html.escape(comparison.scores.measured[name].unit)}</td></tr>\n"
         for name, value in comparison.scores.values.items()
     )
     stated = "".join(
@@ -232,13 +218,6 @@ def report_page(comparison: Comparison, reference: str, prediction: str) -> str:
 </body>
 </html>
 """
-
-
-def title_of(name: str, short: bool = False) -> str:
-    """A score's name for people; ``_affine`` stands for those after a fit of the intensities."""
-    plain = name.removesuffix("_affine")
-    title = TITLES.get(plain, (plain, plain))[0 if short else 1]
-    return title if plain == name else f"{title}, after a fit" if short else f"{title}, after an affine fit"
 
 
 def _label(comparison: Comparison) -> str:

@@ -1,21 +1,60 @@
 """Structural similarity in 3-D: SSIM (Wang 2004, doi 10.1109/TIP.2003.819861) and multi-scale SSIM (Wang 2003).
 
-Uniform windows, K1 = 0.01, K2 = 0.03, sample covariance, as scikit-image has them. The maps are computed slab by slab:
-a large volume needs little memory beside itself.
+K1 = 0.01, K2 = 0.03. Uniform windows with the sample covariance, as scikit-image has them by default, or Gaussian ones
+with the population covariance, as Wang has them. The maps are computed slab by slab: a large volume needs little memory
+beside itself.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from .errors import Cancelled, InputError
 
-WINDOW = 7
 _K1, _K2 = 0.01, 0.03
-_SLAB_VOXELS = 1 << 20
-_MARGIN = WINDOW // 2
+_SLAB_VOXELS = 1 << 19
+
+
+@dataclass(frozen=True)
+class Window:
+    """The weights of a voxel's neighbours.
+
+    Attributes:
+        extent: Voxels along each axis, odd.
+        sigma: Of a Gaussian, in voxels; 0 for equal weights.
+    """
+
+    extent: int
+    sigma: float = 0.0
+
+    def over(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Extent along each axis: 1 along an axis with fewer voxels than the window (SSIM is then 2-D)."""
+        return tuple(self.extent if length >= self.extent else 1 for length in shape)
+
+    def words(self, shape: tuple[int, ...]) -> str:
+        """The window over a volume of a shape, for people."""
+        weights = f"Gaussian of {self.sigma:g} voxels" if self.sigma else "uniform"
+        return f"{'x'.join(map(str, self.over(shape)))} {weights} (slices x rows x columns)"
+
+    def mean(self, array: np.ndarray, over: tuple[int, ...]) -> np.ndarray:
+        """Weighted mean around each voxel; the volume goes on as its mirror image beyond its edges."""
+        if not self.sigma:
+            return uniform_filter(array, over)
+        # Mirrored at the centre of the last voxel, as torch and with it torchmetrics have it.
+        sigmas = [self.sigma if extent > 1 else 0.0 for extent in over]
+        return gaussian_filter(array, sigmas, radius=self.extent // 2, mode="mirror")
+
+    def correction(self, over: tuple[int, ...]) -> float:
+        """What turns the weighted variance into the one that SSIM takes."""
+        count = float(np.prod(over))
+        return 1.0 if self.sigma else count / (count - 1.0)
+
+
+UNIFORM = Window(7)
+GAUSSIAN = Window(11, 1.5)
+WINDOW = UNIFORM.extent
 
 #: SynthRAD2025: weight of each of the five scales, and the extent to which every axis is padded.
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -33,22 +72,22 @@ class Terms:
     structure: np.ndarray
 
 
-def window_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The window's extent in voxels along each axis: 7, or 1 along an axis with fewer voxels (SSIM is then 2-D)."""
-    return tuple(WINDOW if extent >= WINDOW else 1 for extent in shape)
-
-
 Cancel = Callable[[], bool]
 """Asked before each slab whether to stop: then Cancelled is raised."""
 
 
-def terms(first: np.ndarray, second: np.ndarray, data_range: float, cancel: Cancel | None = None) -> Iterator[Terms]:
+def terms(
+    first: np.ndarray,
+    second: np.ndarray,
+    data_range: float,
+    cancel: Cancel | None = None,
+    window: Window = UNIFORM,
+) -> Iterator[Terms]:
     """SSIM's factors for two volumes (slices, rows, columns) of one shape, reflected at their edges."""
-    window = window_of(first.shape)
-    count = float(np.prod(window))
-    sample = count / (count - 1.0)
+    over = window.over(first.shape)
+    sample = window.correction(over)
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    halo = window[0] // 2
+    halo = over[0] // 2
     step = max(1, _SLAB_VOXELS // max(1, first[0].size))
     for start in range(0, first.shape[0], step):
         if cancel is not None and cancel():
@@ -58,24 +97,44 @@ def terms(first: np.ndarray, second: np.ndarray, data_range: float, cancel: Canc
         keep = slice(start - below, stop - below)
         a = first[below : stop + halo].astype(np.float64)
         b = second[below : stop + halo].astype(np.float64)
-        mean_a, mean_b = uniform_filter(a, window), uniform_filter(b, window)
-        # Rounding can leave a variance of a flat region slightly below zero.
-        variance_a = np.maximum(sample * (uniform_filter(a * a, window) - mean_a * mean_a), 0.0)[keep]
-        variance_b = np.maximum(sample * (uniform_filter(b * b, window) - mean_b * mean_b), 0.0)[keep]
-        covariance = (sample * (uniform_filter(a * b, window) - mean_a * mean_b))[keep]
-        mean_a, mean_b = mean_a[keep], mean_b[keep]
+        mean_a, mean_b, covariance = window.mean(a, over), window.mean(b, over), window.mean(a * b, over)
+        a *= a
+        b *= b
+        variance_a, variance_b = window.mean(a, over), window.mean(b, over)
+        del a, b
+        mean_a, mean_b, covariance = mean_a[keep], mean_b[keep], covariance[keep]
+        variance_a, variance_b = variance_a[keep], variance_b[keep]
+        covariance -= mean_a * mean_b
+        covariance *= sample
+        for variance, mean in ((variance_a, mean_a), (variance_b, mean_b)):
+            variance -= mean * mean
+            variance *= sample
+            # Rounding can leave a variance of a flat region slightly below zero.
+            np.maximum(variance, 0.0, out=variance)
+        luminance = 2.0 * mean_a * mean_b + c1
+        mean_a *= mean_a
+        mean_b *= mean_b
+        mean_a += mean_b
+        mean_a += c1
+        luminance /= mean_a
         deviations = np.sqrt(variance_a * variance_b)
-        yield Terms(
-            start,
-            stop,
-            (2.0 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1),
-            (2.0 * deviations + c2) / (variance_a + variance_b + c2),
-            (covariance + c2 / 2.0) / (deviations + c2 / 2.0),
-        )
+        covariance += c2 / 2.0
+        covariance /= deviations + c2 / 2.0
+        variance_a += variance_b
+        variance_a += c2
+        deviations *= 2.0
+        deviations += c2
+        deviations /= variance_a
+        yield Terms(start, stop, luminance, contrast=deviations, structure=covariance)
 
 
 def ssim(
-    first: np.ndarray, second: np.ndarray, mask: np.ndarray, data_range: float, cancel: Cancel | None = None
+    first: np.ndarray,
+    second: np.ndarray,
+    mask: np.ndarray,
+    data_range: float,
+    cancel: Cancel | None = None,
+    window: Window = UNIFORM,
 ) -> float:
     """Mean of the SSIM map over a mask.
 
@@ -84,18 +143,19 @@ def ssim(
         mask: Boolean, of the same shape, not empty.
         data_range: Difference of the largest and the smallest possible value.
         cancel: See `Cancel`.
+        window: Of the neighbours.
     """
     total = 0.0
-    for part in terms(first, second, data_range, cancel):
-        chosen = mask[part.start : part.stop]
-        total += float((part.luminance * part.contrast * part.structure)[chosen].sum())
+    for part in terms(first, second, data_range, cancel, window):
+        here = mask[part.start : part.stop]
+        total += float((part.luminance[here] * part.contrast[here] * part.structure[here]).sum())
     return total / float(np.count_nonzero(mask))
 
 
 def inner(mask: np.ndarray) -> np.ndarray:
-    """The mask without a border of half a window: where the SSIM window lies wholly inside the volume."""
+    """The mask without a border of half a uniform window: where that lies wholly inside the volume."""
     cropped = np.zeros_like(mask)
-    inside = (slice(_MARGIN, -_MARGIN),) * 3
+    inside = (slice(WINDOW // 2, -(WINDOW // 2)),) * 3
     cropped[inside] = mask[inside]
     return cropped
 
@@ -126,9 +186,10 @@ def multiscale_ssim(
         chosen = inner(mask)
         total = 0.0
         for part in terms(first, second, data_range, cancel):
-            factors = (part.luminance, part.contrast, part.structure)
+            here = chosen[part.start : part.stop]
+            factors = (part.luminance[here], part.contrast[here], part.structure[here])
             value = np.prod([np.maximum(factor, 0.0) ** weight for factor in factors], axis=0)
-            total += float(value[chosen[part.start : part.stop]].sum())
+            total += float(value.sum())
         product *= total / float(np.count_nonzero(chosen))
     return product
 
@@ -139,5 +200,6 @@ def _halved(array: np.ndarray) -> np.ndarray:
         array = np.moveaxis(array, axis, 0)
         half = array[::2].astype(np.float64)
         half[1:] += array[1:-1:2]
-        array = np.moveaxis(half * 0.5, 0, axis)
+        half *= 0.5
+        array = np.moveaxis(half, 0, axis)
     return array

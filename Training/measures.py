@@ -1,4 +1,5 @@
-"""What a translator's card states of one examination: the figures of `MRITranslateLib.evaluate`, and with them
+"""What a translator's card states of one examination: MAE, PSNR and SSIM of `MRITranslateLib.evaluate`, of MRI as they
+are, after an affine fit and beside the best intensity map; and with them
 
 * of MRI ``through_plane``, how much neighbouring slices differ, as a multiple of what the truth's do: 1 is its
   smoothness, more is flicker from slice to slice, less is blur;
@@ -12,11 +13,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from MRITranslateLib.card import PLANE_AXES, TranslationCard
-from MRITranslateLib.compare import BONE_HU, dice
-from MRITranslateLib.evaluate import Scores, affine_fit, evaluate, mr_foreground
+from MRITranslateLib.evaluate import evaluate
 from MRITranslateLib.geometry import nearest_axes
+from MRITranslateLib.regions import mr_foreground
+from MRITranslateLib.scores import Scores
+from MRITranslateLib.voxelwise import affine_fit
 
 from .data.scans import Pair
+
+_STATED = ("mae", "psnr", "ssim", "mae_affine", "psnr_affine", "ssim_affine", "psnr_oracle", "psnr_gain")
 
 
 def measure(pair: Pair, prediction: sitk.Image, card: TranslationCard) -> Scores:
@@ -35,13 +40,14 @@ def measure(pair: Pair, prediction: sitk.Image, card: TranslationCard) -> Scores
     """
     is_ct = card.target == "CT"
     found = evaluate(pair.target, prediction, modality="CT" if is_ct else "MR", source=None if is_ct else pair.source)
-    truth, made = (sitk.GetArrayViewFromImage(image) for image in (pair.target, prediction))
+    stated = {name: found.values[name] for name in _STATED if name in found.values}
     if is_ct:
-        more = {"bone_dice": dice(truth > BONE_HU, made > BONE_HU)}
+        more = {"bone_dice": found.values["dice_bone"]}
     else:
+        truth, made = (sitk.GetArrayViewFromImage(image) for image in (pair.target, prediction))
         axis = stacked_along(pair.target, card)
         more = {"through_plane": through_plane(truth, made, mr_foreground(truth), axis)}
-    return Scores(found.values | {key: value for key, value in more.items() if math.isfinite(value)}, found.facts)
+    return Scores(stated | {key: value for key, value in more.items() if math.isfinite(value)}, found.facts)
 
 
 def through_plane(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, axis: int = 0) -> float:

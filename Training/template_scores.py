@@ -18,10 +18,10 @@ import numpy as np
 import SimpleITK as sitk
 import typer
 
-from MRITranslateLib.compare import BONE_HU, dice
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.evaluate import BODY_HU
+from MRITranslateLib.overlap import BONE_HU, dice
 from MRITranslateLib.package import Package, load_package
+from MRITranslateLib.regions import BODY_HU
 from MRITranslateLib.translate import translate
 from MRITranslateLib.volume import read_volume, same_grid
 

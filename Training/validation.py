@@ -15,31 +15,25 @@ window, beyond which the prepared truth is cut:
 The card's scores are measured on the original grids; these only steer the run.
 """
 
+import math
 from collections.abc import Sequence
 from operator import itemgetter
 
 import numpy as np
 import torch
-from skimage.filters import threshold_multiotsu
 from torch import nn
 
 from MRITranslateLib import intensity
 from MRITranslateLib.card import TranslationCard
-from MRITranslateLib.compare import BONE_HU
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.evaluate import (
-    BODY_HU,
-    RANGES,
-    affine_fit,
-    clipped,
-    full_scale,
-    mr_foreground,
-    plain_scores,
-)
 from MRITranslateLib.figure import CT_RANGE
 from MRITranslateLib.inference import run_network
 from MRITranslateLib.modality import modality
+from MRITranslateLib.overlap import BONE_HU
+from MRITranslateLib.protocols import RANGES, TISSUES, clipped, mr_thresholds, plain_scores, tissue_dice
+from MRITranslateLib.regions import BODY_HU, full_scale, mr_foreground, outline
 from MRITranslateLib.similarity import WINDOW
+from MRITranslateLib.voxelwise import affine_fit
 
 from .data.pairs import PreparedPair
 from .measures import means
@@ -154,18 +148,16 @@ class _Compared:
 
     def _dice(self) -> dict[str, float]:
         """By class; a class that neither the truth nor the answer shows has none."""
+        names: Sequence[str]
+        thresholds: list[float] | None
         if self._kind == "CT":
-            names, thresholds, region = ("air", "soft", "bone"), self._thresholds, _hull(self._inside)
+            names, thresholds, region = ("air", "soft", "bone"), self._thresholds, outline(self._inside)
         else:
-            names, region = ("dark", "middle", "bright"), self._inside
-            try:
-                thresholds = threshold_multiotsu(np.minimum(self._truth[region], 1.0), classes=3)
-            except ValueError:  # fewer than three different values
-                return {}
-        truth, made = (np.digitize(array[region], thresholds) for array in (self._truth, self._made))
-        agreed = np.bincount(truth[truth == made], minlength=3)
-        sizes = np.bincount(truth, minlength=3) + np.bincount(made, minlength=3)
-        return {name: float(2 * agreed[n] / sizes[n]) for n, name in enumerate(names) if sizes[n]}
+            names, thresholds, region = TISSUES, mr_thresholds(self._truth, self._inside), self._inside
+        if thresholds is None:
+            return {}
+        found = tissue_dice(self._truth, self._made, region, thresholds)
+        return {name: value for name, value in zip(names, found, strict=True) if not math.isnan(value)}
 
     def pictures(self) -> list[np.ndarray]:
         """Input, answer, truth and difference in the middle slice of the patient, cut to the head: answer and truth in
@@ -210,12 +202,3 @@ def _factor(truth: np.ndarray, made: np.ndarray) -> float:
     """The factor that brings values nearest to the truth, by least squares."""
     power = float(np.dot(made, made))
     return float(np.dot(truth, made)) / power if power > 0 else 1.0
-
-
-def _hull(inside: np.ndarray) -> np.ndarray:
-    """From the first to the last voxel of a mask (slices, rows, columns) along every row and column alike."""
-    hull = np.ones_like(inside)
-    for axis in (1, 2):
-        hull &= np.logical_or.accumulate(inside, axis)
-        hull &= np.flip(np.logical_or.accumulate(np.flip(inside, axis), axis), axis)
-    return hull

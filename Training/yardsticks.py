@@ -16,10 +16,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from MRITranslateLib.card import TranslationCard
-from MRITranslateLib.evaluate import LEVELS, affine_fit, full_scale, mr_foreground, plain_scores, scored_where
 from MRITranslateLib.package import Package
+from MRITranslateLib.protocols import plain_scores
+from MRITranslateLib.regions import full_scale, mr_foreground, scored_where
 from MRITranslateLib.translate import translate
 from MRITranslateLib.volume import like
+from MRITranslateLib.voxelwise import LEVELS, affine_fit
 
 from .data.scans import Pair
 from .measures import measure, stacked_along, through_plane

@@ -10,7 +10,8 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..compare import Comparison
-from ..comparereport import error_picture, histogram_picture, title_of, unit_of
+from ..comparereport import error_picture, histogram_picture
+from ..scores import title_of
 
 _INCHES = 3.0
 """Width of pictures for a panel of 350 pixels."""
@@ -27,7 +28,7 @@ def answer(made: Comparison) -> dict[str, Any]:
     pictures = {"histogram": histogram_picture(made, _INCHES), "errors": error_picture(made, _INCHES)}
     return {
         **made.scores.as_json(),
-        "units": {name: unit_of(name, made) for name in names},
+        "units": {name: made.scores.measured[name].unit for name in names},
         "titles": {name: title_of(name, short=True) for name in names},
         "unit": made.unit,
         "reach": made.reach,

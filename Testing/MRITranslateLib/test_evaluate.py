@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 from MRITranslateLib import similarity
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import evaluate
+from MRITranslateLib.phantom import phantom
 
 SHARED = Path(__file__).parents[3] / "shared"
 GOLDEN = SHARED / "golden"
@@ -209,6 +210,35 @@ def test_memory_stays_near_the_inputs() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 2 * 4 * math.prod(shape) + 150e6  # the slabs' share does not grow with the volume
+
+
+# ---------------------------------------------------------------------------------------------- other grids
+
+
+def test_another_grid_is_resampled_where_that_is_asked_for_and_said() -> None:
+    """A part of the same voxels: exactly what is there is scored, and the rest is left out."""
+    head = sitk.Cast(phantom(seed=1, shape=(24, 48, 48)).ct, sitk.sitkFloat32)
+    part = head[6:, :, 4:]
+    refused("another grid.*--resample", head, part, modality="CT")
+    scores = evaluate(head, part, "CT", resample=True)
+    assert scores.values["mae"] == pytest.approx(0.0, abs=1e-3)
+    assert scores.values["dice_bone"] == pytest.approx(1.0)
+    said = scores.facts["resampled"]
+    assert "the prediction from 42 x 48 x 20 voxels" in said
+    assert "27 % of it is not reached and left out" in said
+    assert "where the prediction reaches" in scores.facts["mask"]
+    assert "resampled" not in evaluate(head, head, "CT", resample=True).facts
+
+
+def test_the_input_image_is_resampled_too() -> None:
+    t1, t2 = (sitk.Cast(getattr(phantom(seed=1, shape=(24, 48, 48)), name), sitk.sitkFloat32) for name in ("t1", "t2"))
+    finer = sitk.Expand(t1, (1, 1, 2))
+    scores = evaluate(t2, t2, source=finer, resample=True)
+    assert "the input image from 48 x 48 x 48 voxels" in scores.facts["resampled"]
+    near = evaluate(t2, t2, source=t1).values["psnr_oracle"]
+    assert scores.values["psnr_oracle"] == pytest.approx(near, abs=1.0)
+    mask = image(np.ones((24, 48, 47), np.uint8))
+    refused("draw it on the reference", t2, t2, mask=mask, resample=True)
 
 
 # ---------------------------------------------------------------------------------------------- bad input

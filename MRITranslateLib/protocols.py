@@ -1,0 +1,286 @@
+"""The protocols of `evaluate`: which figures, where, with which range and window. What each is, says `evaluate`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.filters import threshold_multiotsu
+
+from .errors import InputError
+from .overlap import BONE_HU, SOFT_TISSUE_HU, ct_tissues, dice, hausdorff95
+from .regions import BRIGHT, Regions, full_scale, mr_foreground, outline
+from .scores import Findings, Scores
+from .similarity import GAUSSIAN, UNIFORM, WINDOW, Cancel, inner, multiscale_ssim, ssim
+from .voxelwise import LEVELS, affine_fit, correlation, errors, intensity_map_psnr, psnr
+
+KINDS_OF = {"plain": ("MR", "CT"), "brasyn": ("MR",), "synthrad2023": ("CT",), "synthrad2025": ("CT",)}
+"""What each protocol scores."""
+_AIR_HU = -1024.0
+RANGES = {"plain": (_AIR_HU, 3071.0), "synthrad2023": (_AIR_HU, 3000.0), "synthrad2025": (_AIR_HU, 3071.0)}
+TISSUES = ("dark", "middle", "bright")
+"""Classes of an MR image by its brightness."""
+_FULL_SCALE = "of full scale"
+_CLIPPED = (0.5, 99.5)
+_SCALES = f"{WINDOW}x{WINDOW}x{WINDOW} uniform at five scales"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        truth, made: Reference and prediction (slices, rows, columns).
+        regions: Where to score.
+        spacing: mm along columns, rows and slices.
+        source: What the prediction was made from, or None.
+        cancel: See `Cancel`.
+    """
+
+    truth: np.ndarray
+    made: np.ndarray
+    regions: Regions
+    spacing: tuple[float, ...]
+    source: np.ndarray | None = None
+    cancel: Cancel | None = None
+
+
+def score(case: Case, kind: str, protocol: str) -> Scores:
+    """Measure by a protocol.
+
+    Raises:
+        InputError: Volumes that the protocol has no figures for.
+        Cancelled: `cancel` said so.
+    """
+    if protocol == "brasyn":
+        return _brasyn(case)
+    if protocol == "plain":
+        return _plain_ct(case) if kind == "CT" else _plain_mr(case)
+    return _synthrad(case, protocol)
+
+
+def plain_scores(
+    truth: np.ndarray, made: np.ndarray, foreground: np.ndarray, data_range: float, cancel: Cancel | None = None
+) -> dict[str, float]:
+    """Mean absolute error, PSNR (dB) and SSIM in the foreground of two arrays in one unit, values from 0 up."""
+    mae, mse, _ = errors(truth, made, foreground)
+    return {"mae": mae, "psnr": psnr(mse, data_range), "ssim": ssim(truth, made, foreground, data_range, cancel)}
+
+
+def mr_thresholds(truth: np.ndarray, inside: np.ndarray) -> list[float] | None:
+    """What parts dark from middle and middle from bright tissue: multi-Otsu (Liao 2001) on the truth's foreground.
+
+    Args:
+        truth: In full scale.
+        inside: Its foreground.
+
+    Returns:
+        Two values, or None where there are fewer than three different ones.
+    """
+    try:
+        return [float(cut) for cut in threshold_multiotsu(np.minimum(truth[inside], 1.0), classes=3)]
+    except ValueError:
+        return None
+
+
+def tissue_dice(truth: np.ndarray, made: np.ndarray, inside: np.ndarray, thresholds: Sequence[float]) -> list[float]:
+    """Dice of the three classes that two rising thresholds part, in a boolean region of two volumes of one unit; NaN
+    for a class that neither holds."""
+    met = np.zeros(9, np.int64)
+    for one, other, here in zip(truth, made, inside, strict=True):
+        met += np.bincount(3 * np.digitize(one[here], thresholds) + np.digitize(other[here], thresholds), minlength=9)
+    table = met.reshape(3, 3)
+    sizes = table.sum(axis=0) + table.sum(axis=1)
+    return [float(2 * table[n, n] / sizes[n]) if sizes[n] else math.nan for n in range(3)]
+
+
+def clipped(array: np.ndarray, low: float, high: float) -> np.ndarray:
+    """float32 copy held to a range and counted from its lower end."""
+    clipped = array.astype(np.float32)
+    np.clip(clipped, low, high, out=clipped)
+    clipped -= np.float32(low)
+    return clipped
+
+
+def _plain_mr(case: Case) -> Scores:
+    inside, where = case.regions.scored, case.regions.where
+    truth, made = (
+        _scaled(array, inside, what) for array, what in ((case.truth, "The reference"), (case.made, "The prediction"))
+    )
+    head, made_head = (mr_foreground(array) & case.regions.whole for array in (case.truth, case.made))
+    found = Findings()
+    found.add({"mae": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
+    _similarities(found, case, truth, made)
+    found.add({"ncc": correlation(truth, made, inside)}, where)
+    slope, offset = affine_fit(truth, made, inside)
+    made *= np.float32(slope)
+    made += np.float32(offset)
+    found.add({"mae_affine": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
+    _similarities(found, case, truth, made, "_affine")
+    found.add({"dice_foreground": dice(head, made_head)}, case.regions.whole_where)
+    told = f"foreground: each volume above 5 % of the {BRIGHT}th percentile of its own positive values"
+    thresholds = mr_thresholds(truth, inside)
+    if thresholds is not None:
+        overlaps = tissue_dice(truth, made, inside, thresholds)
+        found.add({f"dice_{name}": value for name, value in zip(TISSUES, overlaps, strict=True)}, where)
+        told += "; {}, {} and {}: parted at {:.3g} and {:.3g} of full scale, prediction after the fit".format(
+            *TISSUES, *thresholds
+        )
+    found.add({"hd95_foreground": hausdorff95(head, made_head, case.spacing)}, case.regions.whole_where, "mm")
+    facts = _facts("plain", "MR", "1", case)
+    facts["scaling"] = f"each volume divided by the {BRIGHT}th percentile of its values in the mask"
+    facts["affine"] = f"{slope:.6g} * prediction {offset:+.6g}"
+    facts["structures"] = told
+    if case.source is not None:
+        oracle = intensity_map_psnr(truth, case.source, inside)
+        gain = found.values["psnr_affine"] - oracle
+        found.add({"psnr_oracle": oracle, "psnr_gain": gain}, where, "dB", "1")
+        facts["oracle"] = f"mean reference for each of {LEVELS} levels of the input image, fitted on this volume"
+    return Scores(found.values, facts, found.measured)
+
+
+def _plain_ct(case: Case) -> Scores:
+    low, high = RANGES["plain"]
+    regions, data_range = case.regions, _range_words(low, high)
+    found = Findings()
+    mae, _, mean = errors(case.truth, case.made, regions.scored)
+    found.add({"mae": mae, "me": mean}, regions.where, "HU")
+    truth, made = (clipped(array, low, high) for array in (case.truth, case.made))
+    _similarities(found, case, truth, made, "", high - low, data_range)
+    del truth, made
+    found.add({"ncc": correlation(case.truth, case.made, regions.scored)}, regions.where)
+    body, body_where = regions.scored, regions.where
+    if regions.mask is None:
+        body, body_where = outline(body) & regions.whole, f"outline of: {regions.where}"
+    tissues, made_tissues = ct_tissues(case.truth), ct_tissues(case.made)
+    for name, tissue in tissues.items():
+        mae, _, mean = errors(case.truth, case.made, tissue & body)
+        found.add({f"mae_{name}": mae, f"me_{name}": mean}, f"{name.replace('_', ' ')} in {body_where}", "HU")
+    for name in ("soft_tissue", "bone"):
+        true, synthetic = tissues[name] & regions.whole, made_tissues[name] & regions.whole
+        found.add({f"dice_{name}": dice(true, synthetic)}, regions.whole_where)
+        found.add({f"hd95_{name}": hausdorff95(true, synthetic, case.spacing)}, regions.whole_where, "mm")
+    facts = _facts("plain", "CT", data_range, case)
+    facts["structures"] = (
+        f"air below {SOFT_TISSUE_HU:g} HU, soft tissue from {SOFT_TISSUE_HU:g} to {BONE_HU:g} HU, bone above "
+        f"{BONE_HU:g} HU; errors where the reference shows them"
+    )
+    return Scores(found.values, facts, found.measured)
+
+
+def _similarities(
+    found: Findings,
+    case: Case,
+    truth: np.ndarray,
+    made: np.ndarray,
+    suffix: str = "",
+    data_range: float = 1.0,
+    range_words: str = "1",
+) -> None:
+    """PSNR, SSIM and MS-SSIM of two volumes with values from 0 up."""
+    inside, where, window = case.regions.scored, case.regions.where, UNIFORM.words(truth.shape)
+    value = psnr(errors(truth, made, inside)[1], data_range)
+    found.add({f"psnr{suffix}": value}, where, "dB", range_words)
+    value = ssim(truth, made, inside, data_range, case.cancel)
+    found.add({f"ssim{suffix}": value}, where, "", range_words, window)
+    try:
+        value = multiscale_ssim(truth, made, inside, data_range, case.cancel)
+    except InputError:  # the mask is so small that it vanishes at the coarsest scale
+        value = math.nan
+    found.add({f"ms_ssim{suffix}": value}, where, "", range_words, _SCALES)
+
+
+def _synthrad(case: Case, protocol: str) -> Scores:
+    low, high = RANGES[protocol]
+    truth, made, inside, where = case.truth, case.made, case.regions.scored, case.regions.where
+    if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
+        raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
+    words = _range_words(low, high)
+    found = Findings()
+    found.add({"mae": errors(truth, made, inside)[0]}, where, "HU")
+    # From here on within the range and from 0 upwards, as SSIM wants it.
+    truth, made = clipped(truth, low, high), clipped(made, low, high)
+    found.add({"psnr": psnr(errors(truth, made, inside)[1], high - low)}, where, "dB", words)
+    truth[~inside] = 0.0
+    made[~inside] = 0.0
+    facts = _facts(protocol, "CT", words, case)
+    if protocol == "synthrad2023":
+        counted = inner(inside)
+        if not counted.any():
+            raise InputError(
+                "The mask lies within 3 voxels of the edge, where synthrad2023 counts nothing; draw it larger."
+            )
+        value = ssim(truth, made, counted, high - low, case.cancel)
+        found.add({"ssim": value}, f"{where}, 3 voxels from the edge", "", words, facts["window"])
+    else:
+        value = multiscale_ssim(truth, made, inside, high - low, case.cancel)
+        facts["window"] = _SCALES
+        found.add({"ms_ssim": value}, f"{where}, 3 voxels from the edge at each scale", "", words, _SCALES)
+    return Scores(found.values, facts, found.measured)
+
+
+def _brasyn(case: Case) -> Scores:
+    """Tumour and the rest, each with the other part blanked, as the challenge's evaluation has it."""
+    if min(case.truth.shape) < GAUSSIAN.extent:
+        raise InputError(f"brasyn needs at least {GAUSSIAN.extent} voxels along each axis; use the protocol plain.")
+    volumes = {"The reference": case.truth, "The prediction": case.made}
+    truth, made = (_between_percentiles(array, what) for what, array in volumes.items())
+    tumour = np.zeros(truth.shape, bool) if case.regions.mask is None else case.regions.mask
+    everywhere = np.ones(truth.shape, bool)
+    parts = {"healthy": (~tumour & case.regions.whole, "outside the tumour")}
+    if tumour.any():
+        parts = {"tumour": (tumour & case.regions.whole, "tumour"), **parts}
+    facts = _facts("brasyn", "MR", "1", case)
+    facts["window"] = GAUSSIAN.words(truth.shape)
+    found = Findings()
+    for name, (part, where) in parts.items():
+        first, second = truth * part, made * part
+        data_range = float(max(np.ptp(first), np.ptp(second))) or 1.0
+        value = ssim(first, second, everywhere, data_range, case.cancel, GAUSSIAN)
+        blanked = f"whole volume, 0 but for: {where}"
+        found.add({f"ssim_{name}": value}, blanked, "", f"{data_range:.4g}", facts["window"])
+        counted, told = (part, where) if name == "tumour" else (part & case.regions.scored, case.regions.where)
+        mse = errors(truth, made, counted)[1]
+        told = told if name == "tumour" else f"{told}, {where}"
+        found.add({f"psnr_{name}": math.nan if math.isnan(mse) else psnr(mse, 1.0)}, told, "dB", "1")
+    low, high = _CLIPPED
+    facts["mask"] = "given mask: the tumour" if tumour.any() else "none: all counts as healthy"
+    facts["scaling"] = f"each volume from its {low:g}th (at least 0) to its {high:g}th percentile to 0 to 1, cut there"
+    facts["left out"] = "the challenge's Dice, which needs its segmentation network"
+    return Scores(found.values, facts, found.measured)
+
+
+def _between_percentiles(array: np.ndarray, what: str) -> np.ndarray:
+    """float32 from 0 to 1."""
+    low, high = (float(value) for value in np.percentile(array, _CLIPPED))
+    low = max(low, 0.0)
+    if high <= low:
+        raise InputError(f"{what} has next to no positive values; check that it is an MR image.")
+    scaled = clipped(array, low, high)
+    scaled /= np.float32(high - low)
+    return scaled
+
+
+def _scaled(array: np.ndarray, foreground: np.ndarray, what: str) -> np.ndarray:
+    """float32 copy divided by its full scale."""
+    full = full_scale(array, foreground)
+    if full <= 0.0:
+        raise InputError(f"{what} has no positive values in the foreground; check that it is an MR image.")
+    scaled = array.astype(np.float32)
+    scaled /= np.float32(full)
+    return scaled
+
+
+def _range_words(low: float, high: float) -> str:
+    return f"{high - low:g} HU ({low:g} to {high:g})"
+
+
+def _facts(protocol: str, kind: str, data_range: str, case: Case) -> dict[str, str]:
+    return {
+        "protocol": protocol,
+        "modality": kind,
+        "data_range": data_range,
+        "mask": case.regions.where,
+        "voxels": str(np.count_nonzero(case.regions.scored)),
+        "window": UNIFORM.words(case.truth.shape),
+    }
