@@ -85,6 +85,14 @@ def translate(
         str | None,
         typer.Option(metavar="I/N", help="With --batch, only the I-th of N parts of the table. [default: 1/1]"),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLUSTER",
+            help="With --batch, deal the table out to a Dask cluster: the address of its scheduler, or a number of "
+            "processes to start on this machine.",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -104,10 +112,10 @@ def translate(
         for name, value in single.items():
             if value:
                 raise InputError(f"{name} is for one volume; with --batch the table says what is translated.")
-        _translate_table(batch, output, model, shard, device, method, as_json)
+        _translate_table(batch, output, model, shard, dask, device, method.value, as_json)
         return
-    if shard is not None:
-        raise InputError("--shard needs --batch, the table of volumes.")
+    if shard is not None or dask is not None:
+        raise InputError("--shard and --dask need --batch, the table of volumes.")
     if image is None:
         raise InputError("Give the input volume, or a table of volumes with --batch.")
     if model is None:
@@ -161,26 +169,33 @@ def _translate_table(
     output: Path,
     model: str | None,
     shard: str | None,
+    dask: str | None,
     device: str,
-    method: UncertaintyMethod,
+    method: str,
     as_json: bool,
 ) -> None:
+    if shard is not None and dask is not None:
+        raise InputError("Give --shard or --dask, not both.")
     from ..batch import translate_batch
     from ..batchtable import parse_shard
 
     part = (1, 1) if shard is None else parse_shard(shard)
     with _ended_gently(), progress_bar(not as_json) as progress:
-        made = translate_batch(
-            table,
-            output,
-            model,
-            part,
-            device=device,
-            uncertainty=method.value,
-            progress=progress,
-            on_failure=say_failure,
-        )
-    report_batch(made, "" if shard is None else f"Shard {part[0]}/{part[1]}: ", as_json)
+        how: dict[str, Any] = {
+            "model": model,
+            "device": device,
+            "uncertainty": method,
+            "progress": progress,
+            "on_failure": _say_failure,
+        }
+        if dask is None:
+            made = translate_batch(table, output, shard=part, **how)
+        else:
+            from ..daskbatch import connect, translate_with_dask
+
+            with connect(dask) as client:
+                made = translate_with_dask(client, table, output, **how)
+    _report_batch(made, "" if shard is None else f"Shard {part[0]}/{part[1]}: ", as_json)
 
 
 @contextlib.contextmanager
@@ -193,12 +208,11 @@ def _ended_gently() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def say_failure(failure: "Failure") -> None:
-    """One line for a row that failed."""
+def _say_failure(failure: "Failure") -> None:
     say(f"Error: line {failure.line} ({failure.name}): {failure.sentence}")
 
 
-def report_batch(made: "BatchReport", prefix: str, as_json: bool) -> None:
+def _report_batch(made: "BatchReport", prefix: str, as_json: bool) -> None:
     """Say what a batch did and how fast it was; ends the command with exit code 2 where rows failed."""
     facts: dict[str, Any] = {
         **{name: getattr(made, name) for name in ("rows", "done", "skipped", "warned", "voxels")},
@@ -218,7 +232,7 @@ def report_batch(made: "BatchReport", prefix: str, as_json: bool) -> None:
             f"{made.megavoxels_per_second:.3f} Mvoxel/s (reading {made.reading:.1f} s, translating "
             f"{made.translating:.1f} s, writing {made.writing:.1f} s)."
         )
-    where = ", ".join(map(str, made.ledgers))
+    where = made.ledgers[0] if len(made.ledgers) == 1 else made.ledgers[0].with_name("batch-*.jsonl")
     if made.warned:
         sentence += f" With warnings: {made.warned}, see {where}."
     report(facts, as_json, sentence)
