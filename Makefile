@@ -7,12 +7,13 @@ INSTALLED := .venv/.installed
 STALLS := Testing/MRITranslate/test_stalls.py
 HOST := $(RUN) -m Testing.host --no-main-window --testing --no-splash --additional-module-paths MRITranslate
 
-.PHONY: help demo test lint bench screenshots figures install clean
+.PHONY: help demo test lint docs bench screenshots figures install clean
 
 help:
 	@echo "make demo        a phantom patient through the module: scores, demo-output/figure.png, demo-output/scene.mrb"
-	@echo "make test        format, lint, types, layers and all tests"
-	@echo "make lint        the same without the tests"
+	@echo "make test        format, lint, types, layers, documentation and all tests"
+	@echo "make lint        format, lint, types and layers"
+	@echo "make docs        the documentation as a site: build/site/index.html"
 	@echo "make bench       time and memory of a translation beside the bare network"
 	@echo "make screenshots the pictures of docs/tutorial.md and the README: a tour of the panel by clicks"
 	@echo "make figures     the pictures of docs/explaining.md and docs/generating.md"
@@ -34,9 +35,13 @@ lint: $(INSTALLED)
 	@echo "mypy";         $(RUN) -m mypy --no-error-summary
 	@echo "import layers"; .venv/bin/lint-imports --no-logo
 
+# Strict: a broken link or anchor, a page outside the navigation and a docstring that cannot be found are errors.
+docs: $(INSTALLED)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 # How long the event loop stands still is measured alone: beside another worker it tells of that one. Then two workers on
 # two cores, one thread each: torch's own threads would only fight.
-test: lint
+test: lint docs
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest $(STALLS)
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --ignore $(STALLS)
 
