@@ -159,8 +159,8 @@ def _refuse_collisions(table: Path, rows: Sequence[Row]) -> None:
                 )
             if path in made:
                 raise InputError(
-                    f'{_lines(made[path], row.line)} of "{table.name}" have the same output "{path.name}"; give '
-                    "each row its own in the column output, or its own id."
+                    f'{_lines(made[path], row.line)} of "{table.name}" would write "{path.name}" twice; give each '
+                    "file its own name in the column output, or the row its own id."
                 )
             made[path] = row.line
 
