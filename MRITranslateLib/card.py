@@ -4,12 +4,13 @@ Lengths are millimetres, axes are those of the LPS patient coordinate system.
 """
 
 import json
+from collections import Counter
 from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import PackageError
+from .errors import PackageError, printable
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 Sentence = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -314,10 +315,11 @@ _KINDS: dict[str, type[AnyCard]] = {
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(keys) != len(set(keys)):
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} appears twice")
-    return dict(pairs)
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {next(key for key, count in counts.items() if count > 1)!r} appears twice")
+    return unique
 
 
 def _no_constant(name: str) -> float:
@@ -332,23 +334,28 @@ def parse_card(text: str, where: str) -> AnyCard:
         where: Name of the package for error messages.
 
     Raises:
-        PackageError: Names the first field that is wrong and says what is wrong with it.
+        PackageError: Names the first field that is wrong and says what is wrong with it, in one printable line.
     """
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise PackageError(f'model.json of "{where}" is not valid JSON ({error}); get the package again.') from None
+        raise _refused(where, f"not valid JSON ({_short(error)}); get the package again") from None
     task = data.get("task", "translation") if isinstance(data, dict) else "translation"
     if not isinstance(task, str) or task not in _KINDS:
-        raise PackageError(
-            f'model.json of "{where}" is wrong at task: it is none of {", ".join(_KINDS)}; '
-            "get the package again, or a newer MRITranslate."
-        )
+        known = ", ".join(_KINDS)
+        raise _refused(where, f"wrong at task: it is none of {known}; get the package again, or a newer MRITranslate")
     try:
         return _KINDS[task].model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PackageError(
-            f'model.json of "{where}" is wrong at {field}: {first["msg"]}; get the package again.'
-        ) from None
+        raise _refused(where, f"wrong at {_short(field)}: {_short(first['msg'])}; get the package again") from None
+
+
+def _short(text: object) -> str:
+    """What the file holds may be quoted there."""
+    return printable(text, 200)
+
+
+def _refused(where: str, why: str) -> PackageError:
+    return PackageError(f'model.json of "{_short(where)}" is {why}.')

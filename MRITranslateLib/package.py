@@ -321,11 +321,7 @@ def new_package_folder(target: Path) -> Iterator[Path]:
 def _read_card(folder: Path) -> AnyCard:
     """Read, validate and cross-check `model.json`."""
     where = folder.name
-    text = catalog.read_card_text(folder)
-    try:
-        card = parse_card(text, where)
-    except PackageError as error:  # it may quote what the file holds
-        raise PackageError(printable(error, _LONGEST_MESSAGE)) from None
+    card = parse_card(catalog.read_card_text(folder), where)
     needed, allowed = _names(card)
     for name in card.files:
         if name not in (*allowed, DISCRIMINATOR):

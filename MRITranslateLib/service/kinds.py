@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, printable
 
 
 class ProtocolError(InputError):
@@ -79,13 +79,20 @@ class Number(Kind):
     above: float | None = None
 
     def check(self, value: Any, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
             raise ProtocolError(f"{where} must be a finite number.")
         if self.above is not None and value <= self.above:
             raise ProtocolError(f"{where} must be greater than {self.above:g}.")
 
     def schema(self) -> dict[str, Any]:
         return {"type": "number", **({} if self.above is None else {"exclusiveMinimum": self.above})}
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class TableOf(Kind):
         if not isinstance(value, dict):
             raise ProtocolError(f"{where} must be an object.")
         for key, item in value.items():
-            self.kind.check(item, f"{where}.{key}")
+            self.kind.check(item, f"{where}.{printable(key, 60)}")
 
     def schema(self) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": self.kind.schema()}

@@ -32,6 +32,54 @@ def test_the_inverse_is_exact_between_the_clips(seed, scale, card):
     np.testing.assert_allclose(normaliser.invert(values)[inside], volume[inside], rtol=1e-4, atol=1e-4 * scale)
 
 
+@st.composite
+def normalisers(draw: st.DrawFn) -> NormaliserCard:
+    """Every kind, with any parameters that make sense."""
+    name = draw(st.sampled_from(["foreground_median", "foreground_percentile", "window"]))
+    if name == "window":
+        low, width = draw(st.floats(-3000, 3000)), draw(st.floats(1, 6000))
+        return NormaliserCard(name=name, parameters={"low": low, "high": low + width})
+    own = {"factor": st.floats(0.5, 8)} if name == "foreground_median" else {"percentile": st.floats(50, 100)}
+    options = {key: draw(values) for key, values in own.items() if draw(st.booleans())}
+    if draw(st.booleans()):
+        options["clip_high"] = draw(st.floats(1, 6))
+    return NormaliserCard(name=name, parameters=options)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    card=normalisers(),
+    seed=st.integers(0, 1000),
+    scale=st.floats(1e-3, 1e4),
+    shape=st.tuples(st.integers(1, 5), st.integers(8, 24), st.integers(8, 24)),
+)
+def test_there_and_back_is_clipping_for_every_normaliser(card, seed, scale, shape):
+    """What lies between the clips comes back, what lies beyond comes back as the clip; one slice is enough."""
+    rng = np.random.default_rng(seed)
+    volume = (rng.gamma(2.0, 100.0, shape) * scale).astype(np.float32)
+    normaliser = intensity.fit(card, volume)
+    values = normaliser.apply(volume)
+    assert values.dtype == np.float32
+    assert values.shape == volume.shape
+    assert normaliser.low <= values.min() <= values.max() <= np.float32(normaliser.high)
+    ends = [normaliser.offset + end * normaliser.scale for end in (normaliser.low, normaliser.high)]
+    rounding = 1e-5 * max(abs(normaliser.offset), normaliser.scale, *map(abs, ends))
+    np.testing.assert_allclose(normaliser.invert(values), np.clip(volume, *ends), rtol=1e-5, atol=rounding)
+    again = normaliser.apply(normaliser.invert(values))
+    np.testing.assert_allclose(again, values, atol=2 * rounding / normaliser.scale)
+
+
+@settings(max_examples=100, deadline=None)
+@given(card=normalisers(), values=st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=20))
+def test_what_a_network_makes_up_is_held_to_the_bounds_and_keeps_its_order(card, values):
+    normaliser = intensity.unfitted(card) if card.name == "window" else intensity.fit(card, head())
+    array = np.sort(np.float32(values))
+    restored = normaliser.invert(array)
+    low, high = normaliser.bounds
+    assert np.float32(low) <= restored.min() <= restored.max() <= np.float32(high)
+    assert np.all(np.diff(restored) >= 0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1e-3, 1e4), st.sampled_from([MEDIAN, PERCENTILE]))
 def test_the_unit_of_an_mri_does_not_matter(scale, card):

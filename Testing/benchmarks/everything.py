@@ -5,25 +5,19 @@ The options that a benchmark does not have are left out for it.
 """
 
 import argparse
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
-from . import docs, evaluate, explain, panel, startup, train, translate
+from . import docs
 
 HELP = "all of them but those that need data; with --docs their tables go into docs/benchmarks.md"
-BENCHMARKS = {
-    "translate": translate,
-    "explain": explain,
-    "panel": panel,
-    "train": train,
-    "evaluate": evaluate,
-    "startup": startup,
-}
+BENCHMARKS = ("translate", "explain", "panel", "train", "evaluate", "startup")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), help="these")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS, help="these")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/benchmarks.md")
     parser.add_argument("--output", type=Path, default=Path("benchmark-output"), help="folder of the JSON")
     parser.add_argument("--device", help="of those that compute with a network")
@@ -50,7 +44,7 @@ def main(options: argparse.Namespace) -> int:
 def arguments(name: str, options: argparse.Namespace) -> list[str]:
     """The options of all that this benchmark has and that were given."""
     parser = argparse.ArgumentParser()
-    BENCHMARKS[name].add_arguments(parser)
+    importlib.import_module(f".{name}", __package__).add_arguments(parser)
     known = {action.dest for action in parser._actions}
     given: list[str] = []
     for option in ("device", "size", "repeats"):
