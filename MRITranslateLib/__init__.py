@@ -44,6 +44,9 @@ _HOME = {
     "recognise": "contrast",
     "Contrast": "contrast",
     "evaluate": "evaluate",
+    "evaluate_cohort": "cohort",
+    "pair_by_name": "pairing",
+    "read_pairs": "pairing",
     "generate": "generate",
     "Generated": "generate",
     "radiograph": "radiograph",
@@ -90,6 +93,7 @@ if TYPE_CHECKING:
     from .batch import BatchReport as BatchReport
     from .batch import translate_batch as translate_batch
     from .catalog import list_models as list_models
+    from .cohort import evaluate_cohort as evaluate_cohort
     from .contrast import Contrast as Contrast
     from .contrast import recognise as recognise
     from .domain import DomainReport as DomainReport
@@ -109,6 +113,8 @@ if TYPE_CHECKING:
     from .package import Package as Package
     from .package import load_package as load_package
     from .package import write_package as write_package
+    from .pairing import pair_by_name as pair_by_name
+    from .pairing import read_pairs as read_pairs
     from .phantom import phantom as phantom
     from .radiograph import Radiograph as Radiograph
     from .radiograph import radiograph as radiograph

@@ -17,7 +17,7 @@ from . import __version__
 from .errors import Cancelled, InputError
 from .evaluate import check_request
 from .modality import MODALITIES
-from .protocols import Case, score
+from .protocols import Volumes, score
 from .regions import BODY_HU, full_scale, regions_of
 from .resampling import on_grid, uncovered
 from .scores import Scores
@@ -141,7 +141,7 @@ def compare(
     arrays = [sitk.GetArrayViewFromImage(image) for image in (reference, prediction)]
     regions = regions_of(arrays[0], kind, protocol, drawn, covered)
     region = regions.scored
-    scores = score(Case(arrays[0], arrays[1], regions, reference.GetSpacing(), cancel=cancel), kind, protocol)
+    scores = score(Volumes(arrays[0], arrays[1], regions, reference.GetSpacing(), cancel=cancel), kind, protocol)
     versions = {"mritranslate": __version__, "numpy": np.__version__, "simpleitk": sitk.Version_VersionString()}
     scores.facts.update(versions, python=platform.python_version())
     step(0.7, "Subtracting")

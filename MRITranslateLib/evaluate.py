@@ -30,7 +30,7 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .modality import MODALITIES
-from .protocols import KINDS_OF, Case, score
+from .protocols import KINDS_OF, Volumes, score
 from .regions import regions_of
 from .resampling import on_grid, uncovered
 from .scores import Scores
@@ -91,7 +91,7 @@ def evaluate(
     everything = covered is None or bool(covered.all())
     regions = regions_of(truth, kind, protocol, region, None if everything else covered)
     assert made is not None
-    scores = score(Case(truth, made, regions, reference.GetSpacing(), input_image, cancel), kind, protocol)
+    scores = score(Volumes(truth, made, regions, reference.GetSpacing(), input_image, cancel), kind, protocol)
     if resampled:
         left_out = "" if covered is None or everything else f"; {uncovered(covered)} of it is not reached and left out"
         scores.facts["resampled"] = f"{', '.join(resampled)} to {_grid(reference)}, linearly{left_out}"

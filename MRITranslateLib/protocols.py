@@ -26,8 +26,8 @@ _SCALES = f"{WINDOW}x{WINDOW}x{WINDOW} uniform at five scales"
 
 
 @dataclass(frozen=True)
-class Case:
-    """One comparison.
+class Volumes:
+    """What a protocol measures.
 
     Attributes:
         truth, made: Reference and prediction (slices, rows, columns).
@@ -45,7 +45,7 @@ class Case:
     cancel: Cancel | None = None
 
 
-def score(case: Case, kind: str, protocol: str) -> Scores:
+def score(volumes: Volumes, kind: str, protocol: str) -> Scores:
     """Measure by a protocol.
 
     Raises:
@@ -53,10 +53,10 @@ def score(case: Case, kind: str, protocol: str) -> Scores:
         Cancelled: `cancel` said so.
     """
     if protocol == "brasyn":
-        return _brasyn(case)
+        return _brasyn(volumes)
     if protocol == "plain":
-        return _plain_ct(case) if kind == "CT" else _plain_mr(case)
-    return _synthrad(case, protocol)
+        return _plain_ct(volumes) if kind == "CT" else _plain_mr(volumes)
+    return _synthrad(volumes, protocol)
 
 
 def plain_scores(
@@ -102,22 +102,23 @@ def clipped(array: np.ndarray, low: float, high: float) -> np.ndarray:
     return clipped
 
 
-def _plain_mr(case: Case) -> Scores:
-    inside, where = case.regions.scored, case.regions.where
+def _plain_mr(volumes: Volumes) -> Scores:
+    inside, where = volumes.regions.scored, volumes.regions.where
     truth, made = (
-        _scaled(array, inside, what) for array, what in ((case.truth, "The reference"), (case.made, "The prediction"))
+        _scaled(array, inside, what)
+        for array, what in ((volumes.truth, "The reference"), (volumes.made, "The prediction"))
     )
-    head, made_head = (mr_foreground(array) & case.regions.whole for array in (case.truth, case.made))
+    head, made_head = (mr_foreground(array) & volumes.regions.whole for array in (volumes.truth, volumes.made))
     found = Findings()
     found.add({"mae": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
-    _similarities(found, case, truth, made)
+    _similarities(found, volumes, truth, made)
     found.add({"ncc": correlation(truth, made, inside)}, where)
     slope, offset = affine_fit(truth, made, inside)
     made *= np.float32(slope)
     made += np.float32(offset)
     found.add({"mae_affine": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
-    _similarities(found, case, truth, made, "_affine")
-    found.add({"dice_foreground": dice(head, made_head)}, case.regions.whole_where)
+    _similarities(found, volumes, truth, made, "_affine")
+    found.add({"dice_foreground": dice(head, made_head)}, volumes.regions.whole_where)
     told = f"foreground: each volume above 5 % of the {BRIGHT}th percentile of its own positive values"
     thresholds = mr_thresholds(truth, inside)
     if thresholds is not None:
@@ -126,41 +127,41 @@ def _plain_mr(case: Case) -> Scores:
         told += "; {}, {} and {}: parted at {:.3g} and {:.3g} of full scale, prediction after the fit".format(
             *TISSUES, *thresholds
         )
-    found.add({"hd95_foreground": hausdorff95(head, made_head, case.spacing)}, case.regions.whole_where, "mm")
-    facts = _facts("plain", "MR", "1", case)
+    found.add({"hd95_foreground": hausdorff95(head, made_head, volumes.spacing)}, volumes.regions.whole_where, "mm")
+    facts = _facts("plain", "MR", "1", volumes)
     facts["scaling"] = f"each volume divided by the {BRIGHT}th percentile of its values in the mask"
     facts["affine"] = f"{slope:.6g} * prediction {offset:+.6g}"
     facts["structures"] = told
-    if case.source is not None:
-        oracle = intensity_map_psnr(truth, case.source, inside)
+    if volumes.source is not None:
+        oracle = intensity_map_psnr(truth, volumes.source, inside)
         gain = found.values["psnr_affine"] - oracle
         found.add({"psnr_oracle": oracle, "psnr_gain": gain}, where, "dB", "1")
         facts["oracle"] = f"mean reference for each of {LEVELS} levels of the input image, fitted on this volume"
     return Scores(found.values, facts, found.measured)
 
 
-def _plain_ct(case: Case) -> Scores:
+def _plain_ct(volumes: Volumes) -> Scores:
     low, high = RANGES["plain"]
-    regions, data_range = case.regions, _range_words(low, high)
+    regions, data_range = volumes.regions, _range_words(low, high)
     found = Findings()
-    mae, _, mean = errors(case.truth, case.made, regions.scored)
+    mae, _, mean = errors(volumes.truth, volumes.made, regions.scored)
     found.add({"mae": mae, "me": mean}, regions.where, "HU")
-    truth, made = (clipped(array, low, high) for array in (case.truth, case.made))
-    _similarities(found, case, truth, made, "", high - low, data_range)
+    truth, made = (clipped(array, low, high) for array in (volumes.truth, volumes.made))
+    _similarities(found, volumes, truth, made, "", high - low, data_range)
     del truth, made
-    found.add({"ncc": correlation(case.truth, case.made, regions.scored)}, regions.where)
+    found.add({"ncc": correlation(volumes.truth, volumes.made, regions.scored)}, regions.where)
     body, body_where = regions.scored, regions.where
     if regions.mask is None:
         body, body_where = outline(body) & regions.whole, f"outline of: {regions.where}"
-    tissues, made_tissues = ct_tissues(case.truth), ct_tissues(case.made)
+    tissues, made_tissues = ct_tissues(volumes.truth), ct_tissues(volumes.made)
     for name, tissue in tissues.items():
-        mae, _, mean = errors(case.truth, case.made, tissue & body)
+        mae, _, mean = errors(volumes.truth, volumes.made, tissue & body)
         found.add({f"mae_{name}": mae, f"me_{name}": mean}, f"{name.replace('_', ' ')} in {body_where}", "HU")
     for name in ("soft_tissue", "bone"):
         true, synthetic = tissues[name] & regions.whole, made_tissues[name] & regions.whole
         found.add({f"dice_{name}": dice(true, synthetic)}, regions.whole_where)
-        found.add({f"hd95_{name}": hausdorff95(true, synthetic, case.spacing)}, regions.whole_where, "mm")
-    facts = _facts("plain", "CT", data_range, case)
+        found.add({f"hd95_{name}": hausdorff95(true, synthetic, volumes.spacing)}, regions.whole_where, "mm")
+    facts = _facts("plain", "CT", data_range, volumes)
     facts["structures"] = (
         f"air below {SOFT_TISSUE_HU:g} HU, soft tissue from {SOFT_TISSUE_HU:g} to {BONE_HU:g} HU, bone above "
         f"{BONE_HU:g} HU; errors where the reference shows them"
@@ -170,7 +171,7 @@ def _plain_ct(case: Case) -> Scores:
 
 def _similarities(
     found: Findings,
-    case: Case,
+    volumes: Volumes,
     truth: np.ndarray,
     made: np.ndarray,
     suffix: str = "",
@@ -178,21 +179,21 @@ def _similarities(
     range_words: str = "1",
 ) -> None:
     """PSNR, SSIM and MS-SSIM of two volumes with values from 0 up."""
-    inside, where, window = case.regions.scored, case.regions.where, UNIFORM.words(truth.shape)
+    inside, where, window = volumes.regions.scored, volumes.regions.where, UNIFORM.words(truth.shape)
     value = psnr(errors(truth, made, inside)[1], data_range)
     found.add({f"psnr{suffix}": value}, where, "dB", range_words)
-    value = ssim(truth, made, inside, data_range, case.cancel)
+    value = ssim(truth, made, inside, data_range, volumes.cancel)
     found.add({f"ssim{suffix}": value}, where, "", range_words, window)
     try:
-        value = multiscale_ssim(truth, made, inside, data_range, case.cancel)
+        value = multiscale_ssim(truth, made, inside, data_range, volumes.cancel)
     except InputError:  # the mask is so small that it vanishes at the coarsest scale
         value = math.nan
     found.add({f"ms_ssim{suffix}": value}, where, "", range_words, _SCALES)
 
 
-def _synthrad(case: Case, protocol: str) -> Scores:
+def _synthrad(volumes: Volumes, protocol: str) -> Scores:
     low, high = RANGES[protocol]
-    truth, made, inside, where = case.truth, case.made, case.regions.scored, case.regions.where
+    truth, made, inside, where = volumes.truth, volumes.made, volumes.regions.scored, volumes.regions.where
     if protocol == "synthrad2023" and min(truth.shape) < WINDOW:
         raise InputError(f"synthrad2023 needs at least {WINDOW} voxels along each axis; use the protocol plain.")
     words = _range_words(low, high)
@@ -203,43 +204,43 @@ def _synthrad(case: Case, protocol: str) -> Scores:
     found.add({"psnr": psnr(errors(truth, made, inside)[1], high - low)}, where, "dB", words)
     truth[~inside] = 0.0
     made[~inside] = 0.0
-    facts = _facts(protocol, "CT", words, case)
+    facts = _facts(protocol, "CT", words, volumes)
     if protocol == "synthrad2023":
         counted = inner(inside)
         if not counted.any():
             raise InputError(
                 "The mask lies within 3 voxels of the edge, where synthrad2023 counts nothing; draw it larger."
             )
-        value = ssim(truth, made, counted, high - low, case.cancel)
+        value = ssim(truth, made, counted, high - low, volumes.cancel)
         found.add({"ssim": value}, f"{where}, 3 voxels from the edge", "", words, facts["window"])
     else:
-        value = multiscale_ssim(truth, made, inside, high - low, case.cancel)
+        value = multiscale_ssim(truth, made, inside, high - low, volumes.cancel)
         facts["window"] = _SCALES
         found.add({"ms_ssim": value}, f"{where}, 3 voxels from the edge at each scale", "", words, _SCALES)
     return Scores(found.values, facts, found.measured)
 
 
-def _brasyn(case: Case) -> Scores:
+def _brasyn(volumes: Volumes) -> Scores:
     """Tumour and the rest, each with the other part blanked, as the challenge's evaluation has it."""
-    if min(case.truth.shape) < GAUSSIAN.extent:
+    if min(volumes.truth.shape) < GAUSSIAN.extent:
         raise InputError(f"brasyn needs at least {GAUSSIAN.extent} voxels along each axis; use the protocol plain.")
-    volumes = {"The reference": case.truth, "The prediction": case.made}
-    truth, made = (_between_percentiles(array, what) for what, array in volumes.items())
-    tumour = np.zeros(truth.shape, bool) if case.regions.mask is None else case.regions.mask
+    both = {"The reference": volumes.truth, "The prediction": volumes.made}
+    truth, made = (_between_percentiles(array, what) for what, array in both.items())
+    tumour = np.zeros(truth.shape, bool) if volumes.regions.mask is None else volumes.regions.mask
     everywhere = np.ones(truth.shape, bool)
-    parts = {"healthy": (~tumour & case.regions.whole, "outside the tumour")}
+    parts = {"healthy": (~tumour & volumes.regions.whole, "outside the tumour")}
     if tumour.any():
-        parts = {"tumour": (tumour & case.regions.whole, "tumour"), **parts}
-    facts = _facts("brasyn", "MR", "1", case)
+        parts = {"tumour": (tumour & volumes.regions.whole, "tumour"), **parts}
+    facts = _facts("brasyn", "MR", "1", volumes)
     facts["window"] = GAUSSIAN.words(truth.shape)
     found = Findings()
     for name, (part, where) in parts.items():
         first, second = truth * part, made * part
         data_range = float(max(np.ptp(first), np.ptp(second))) or 1.0
-        value = ssim(first, second, everywhere, data_range, case.cancel, GAUSSIAN)
+        value = ssim(first, second, everywhere, data_range, volumes.cancel, GAUSSIAN)
         blanked = f"whole volume, 0 but for: {where}"
         found.add({f"ssim_{name}": value}, blanked, "", f"{data_range:.4g}", facts["window"])
-        counted, told = (part, where) if name == "tumour" else (part & case.regions.scored, case.regions.where)
+        counted, told = (part, where) if name == "tumour" else (part & volumes.regions.scored, volumes.regions.where)
         mse = errors(truth, made, counted)[1]
         told = told if name == "tumour" else f"{told}, {where}"
         found.add({f"psnr_{name}": math.nan if math.isnan(mse) else psnr(mse, 1.0)}, told, "dB", "1")
@@ -275,12 +276,12 @@ def _range_words(low: float, high: float) -> str:
     return f"{high - low:g} HU ({low:g} to {high:g})"
 
 
-def _facts(protocol: str, kind: str, data_range: str, case: Case) -> dict[str, str]:
+def _facts(protocol: str, kind: str, data_range: str, volumes: Volumes) -> dict[str, str]:
     return {
         "protocol": protocol,
         "modality": kind,
         "data_range": data_range,
-        "mask": case.regions.where,
-        "voxels": str(np.count_nonzero(case.regions.scored)),
-        "window": UNIFORM.words(case.truth.shape),
+        "mask": volumes.regions.where,
+        "voxels": str(np.count_nonzero(volumes.regions.scored)),
+        "window": UNIFORM.words(volumes.truth.shape),
     }

@@ -18,8 +18,6 @@ _TITLES = {
     "psnr_gain": ("PSNR, gain", "PSNR above the best intensity map of the input"),
 }
 _AFFINE = "_affine"
-LOWER_IS_BETTER = ("mae", "hd95")
-"""Beginnings of the names of figures that are errors; of a mean error, 0 is best; of all others more is better."""
 
 
 @dataclass(frozen=True)

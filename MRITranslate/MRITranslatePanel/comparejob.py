@@ -134,7 +134,7 @@ class CompareJob:
             resampled.SetVoxelValueQuantity(prediction.GetVoxelValueQuantity())
             resampled.SetVoxelValueUnits(prediction.GetVoxelValueUnits())
             results.copyWindow(prediction, resampled)
-        scores = table(tables.comparison(result), results.SCORES, _("{name} [scores]"))
+        scores = table(tables.scores(result), results.SCORES, _("{name} [scores]"))
         slices = table(tables.sliceErrors(result), results.SLICE_ERRORS, _("{name} [error of each slice]"))
         histogram = table(tables.jointHistogram(result), results.JOINT_HISTOGRAM, _("{name} [joint histogram]"))
         chart, series = tables.errorChart(_("Error of each slice"), _("Error of each slice"), slices)
@@ -154,7 +154,7 @@ class CompareJob:
             resampled,
             result["scores"],
             result["titles"],
-            result["units"],
+            {name: how["unit"] for name, how in result["measured"].items()},
             result["facts"],
             result["unit"],
             {key: base64.b64decode(png) for key, png in result["pictures"].items()},

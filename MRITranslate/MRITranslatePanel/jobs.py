@@ -246,7 +246,7 @@ class EvaluateJob:
 
     def deliver(self, result: dict, folder: Inbox, additions: results.Additions):
         name = _("{name} [scores]").format(name=self.predictionNode.GetName())
-        node = additions.add(tables.fill(slicer.vtkMRMLTableNode(), tables.scores(result["scores"])), name)
+        node = additions.add(tables.fill(slicer.vtkMRMLTableNode(), tables.scores(result)), name)
         parameters = {"modality": self.modality, "protocol": self.protocol, "masked": self.maskNode is not None}
         results.setProvenance(node, results.SCORES, self.predictionNode, result["facts"], parameters)
         additions.folderBeside(self.predictionNode, name, [node])

@@ -36,18 +36,18 @@ def fill(node, columns):
     return node
 
 
-def scores(measures: dict[str, float | None]) -> list:
-    """One measure a row."""
-    return [_texts(_("Measure"), measures), _numbers(_("Value"), measures.values())]
-
-
-def comparison(result: dict) -> list:
-    """One measure of a comparison a row, with its unit and the protocol that it was taken by."""
+def scores(result: dict) -> list:
+    """One measure of a comparison a row, with its unit, the protocol that it was taken by, and what with."""
     measures, protocol = result["scores"], result["facts"]["protocol"]
+    measured = [result["measured"][name] for name in measures]
     return [
-        *scores(measures),
-        _texts(_("Unit"), [result["units"][name] for name in measures]),
+        _texts(_("Measure"), measures),
+        _numbers(_("Value"), measures.values()),
+        _texts(_("Unit"), [how["unit"] for how in measured]),
         _texts(_("Protocol"), [protocol] * len(measures)),
+        _texts(_("Data range"), [how["data_range"] for how in measured]),
+        _texts(_("Mask"), [how["mask"] for how in measured]),
+        _texts(_("Window"), [how["window"] for how in measured]),
     ]
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import InputError
-from . import checking, explaining, generating, models, translating
+from . import checking, evaluating, explaining, generating, models, translating
 from .shared import (
     INTERRUPTED,
     SETTINGS,
@@ -18,8 +17,6 @@ from .shared import (
     Reporting,
     make_folder,
     progress_bar,
-    read,
-    read_mask,
     report,
     say,
     write,
@@ -27,21 +24,6 @@ from .shared import (
 
 app = typer.Typer(cls=Reporting, **SETTINGS)
 app.add_typer(models.app, name="models")
-
-
-class Kind(StrEnum):
-    """What a volume shows, for `evaluate`."""
-
-    MR = "MR"
-    CT = "CT"
-
-
-class Protocol(StrEnum):
-    """How `evaluate` measures."""
-
-    PLAIN = "plain"
-    SYNTHRAD2023 = "synthrad2023"
-    SYNTHRAD2025 = "synthrad2025"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,48 +57,7 @@ app.command()(generating.generate)
 app.command()(generating.xray)
 
 
-@app.command()
-def evaluate(
-    reference: Annotated[Path, typer.Argument(help="The true volume.")],
-    prediction: Annotated[Path, typer.Argument(help="The synthetic volume on the same grid.")],
-    modality: Annotated[Kind, typer.Option(help="MR (arbitrary units) or CT (HU).", case_sensitive=False)] = Kind.MR,
-    mask: Annotated[Path | None, typer.Option(help="Label image on the same grid; nonzero voxels count.")] = None,
-    protocol: Annotated[
-        Protocol, typer.Option(help="plain, or for CT a SynthRAD challenge's metrics, figure for figure.")
-    ] = Protocol.PLAIN,
-    source: Annotated[
-        Path | None,
-        typer.Option("--input", help="What the prediction was made from (MR): adds the best intensity map of it."),
-    ] = None,
-    page: Annotated[
-        Path | None,
-        typer.Option("--report", help="File for the scores, with images and the error of each slice: .html or .csv."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compare a synthetic volume with the true one: MAE (HU, or fraction of full scale), PSNR (dB), SSIM.
-
-    For MR each volume is divided by the 99.8th percentile of its values in the foreground, and the figures called
-    ..._affine follow one global least-squares fit of the prediction to the reference.
-    """
-    from ..compare import compare
-    from ..comparereport import check_report_path, write_report
-    from ..evaluate import evaluate as run
-
-    if page is not None:
-        check_report_path(page)
-    truth, made, region = read(reference), read(prediction), read_mask(mask)
-    how = {"modality": modality.value, "mask": region, "protocol": protocol.value}
-    scores = run(truth, made, **how, source=None if source is None else read(source))
-    if page is not None:
-        write_report(compare(truth, made, **how), page, reference.name, prediction.name)
-    if as_json:
-        report(scores.as_json(), as_json, "")
-        return
-    for name, value in scores.values.items():
-        typer.echo(f"{name:13} {value:10.4f}")
-    for name, fact in scores.facts.items():
-        typer.echo(f"{name:13} {fact}")
+app.command()(evaluating.evaluate)
 
 
 @app.command()

@@ -28,7 +28,6 @@ def answer(made: Comparison) -> dict[str, Any]:
     pictures = {"histogram": histogram_picture(made, _INCHES), "errors": error_picture(made, _INCHES)}
     return {
         **made.scores.as_json(),
-        "units": {name: made.scores.measured[name].unit for name in names},
         "titles": {name: title_of(name, short=True) for name in names},
         "unit": made.unit,
         "reach": made.reach,

@@ -56,6 +56,8 @@ TARGET = OneOf(
         ),
     },
 )
+#: What each score was measured with; "" for what plays no part.
+MEASURED = TableOf(Record(dict.fromkeys(("unit", "data_range", "mask", "window"), Text())))
 #: How a heat map is cut into levels; see MRITranslateLib.levels.
 LEVELS = Record(
     {"quantiles": ListOf(Number()), "thresholds": OrNull(ListOf(Number())), "min_ml": Number()},
@@ -285,11 +287,11 @@ RESULTS: dict[str, Record] = {
         }
     ),
     # A score is null where it is not finite, for instance the PSNR of equal images: JSON has no infinity.
-    "evaluate": Record({"scores": TableOf(OrNull(Number())), "facts": FACTS}),
+    "evaluate": Record({"scores": TableOf(OrNull(Number())), "measured": MEASURED, "facts": FACTS}),
     "compare": Record(
         {
             "scores": TableOf(OrNull(Number())),
-            "units": TableOf(Text()),  # of the scores; "" for none
+            "measured": MEASURED,
             "titles": TableOf(Text()),  # of the scores, for people
             "unit": Text(),  # of MAE, difference, errors and histogram
             "difference": VOLUME,

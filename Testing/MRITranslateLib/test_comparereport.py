@@ -15,9 +15,10 @@ from PIL import Image
 
 from MRITranslateLib import comparereport
 from MRITranslateLib.compare import Comparison, compare
-from MRITranslateLib.comparereport import NOTICE, slices_picture, write_report
+from MRITranslateLib.comparereport import slices_picture, write_report
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.phantom import phantom
+from MRITranslateLib.reportpage import NOTICE
 from MRITranslateLib.scores import title_of
 
 NAMES = ('CT of "A" & <script>alert(1)</script>', "it's <b>synthetic</b> [synthetic CT]")

@@ -23,7 +23,6 @@ from ..packages import tiny_package
 from .cases import SHAPE, Files, Run, anatomy, refused, write
 
 ROOT = Path(__file__).parents[3]
-PATIENT = ROOT.parent / "shared" / "data" / "brain_t1_t2_flair" / "mscs_p07"
 
 
 # ---------------------------------------------------------------------------------------------- what works
@@ -76,29 +75,6 @@ def test_explain(run: Run, files: Files, results: Path, target: list[Any]) -> No
     assert len(ended.json["level_names"]) == 5
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(heatmap))).max() == pytest.approx(1.0)
     assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(levels))))) <= set(range(5))
-
-
-def test_evaluate(run: Run, files: Files) -> None:
-    ended = run("evaluate", files.t1, files.t1, "--modality", "mr", "--input", files.t1, "--json")
-    assert ended.code == 0, ended.err
-    assert ended.json["scores"]["ssim"] == pytest.approx(1.0)
-    assert ended.json["scores"]["psnr"] is None  # infinite
-    ended = run("evaluate", files.ct, files.ct, "--modality", "CT", "--protocol", "synthrad2025", "--mask", files.mask)
-    assert ended.code == 0, ended.err
-    assert "ms_ssim           1.0000" in ended.out
-    assert "4095 HU" in ended.out
-
-
-def test_evaluate_with_a_report(run: Run, files: Files, results: Path) -> None:
-    page = results / "report.html"
-    ended = run("evaluate", files.ct, files.ct, "--modality", "CT", "--report", page, "--json")
-    assert ended.code == 0, ended.err
-    text = page.read_text("utf-8")
-    assert files.ct.name in text
-    assert "Dice coefficient of bone" in text
-    page.unlink()
-    bad = ("--report", results / "report.pdf")
-    refused(run("evaluate", files.ct, files.ct, "--modality", "CT", *bad), results, "must end with .html")
 
 
 def test_phantom(run: Run, results: Path) -> None:
@@ -164,13 +140,6 @@ def test_models_that_do_not_translate(run: Run, files: Files, results: Path, tmp
     assert asked.code == 0, asked.err
     assert "score_beside" in asked.json["provenance"]
     assert run("models", "remove", "tiny_noise").code == 0
-
-
-@pytest.mark.skipif(not PATIENT.is_dir(), reason="the shared folder with the patients is absent")
-def test_evaluate_a_real_patient(run: Run) -> None:
-    t1, t2 = PATIENT / "t1.nii.gz", PATIENT / "t2.nii.gz"
-    scores = run("evaluate", t2, t1, "--modality", "MR", "--input", t1, "--json").json["scores"]
-    assert scores["psnr_oracle"] == pytest.approx(20.7, abs=0.05)
 
 
 @pytest.mark.parametrize("command", ["translate", "explain", "evaluate", "phantom", "demo", "models"])
