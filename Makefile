@@ -7,14 +7,15 @@ INSTALLED := .venv/.installed
 STALLS := Testing/MRITranslate/test_stalls.py
 HOST := $(RUN) -m Testing.host --no-main-window --testing --no-splash --additional-module-paths MRITranslate
 
-.PHONY: help demo test lint docs bench screenshots figures install clean
+.PHONY: help demo test lint docs bench hooks screenshots figures install clean
 
 help:
 	@echo "make demo        a phantom patient through the module: scores, demo-output/figure.png, demo-output/scene.mrb"
-	@echo "make test        format, lint, types, layers, documentation and all tests"
+	@echo "make test        format, lint, types, layers, documentation and all tests, with coverage"
 	@echo "make lint        format, lint, types and layers"
 	@echo "make docs        the documentation as a site: build/site/index.html"
-	@echo "make bench       time and memory of a translation beside the bare network"
+	@echo "make bench       all benchmarks; writes their tables into docs/benchmarks.md"
+	@echo "make hooks       check every commit before it is made: pre-commit"
 	@echo "make screenshots the pictures of docs/tutorial.md and the README: a tour of the panel by clicks"
 	@echo "make figures     the pictures of docs/explaining.md and docs/generating.md"
 	@echo "make clean       remove .venv and everything the commands wrote"
@@ -40,13 +41,18 @@ docs: $(INSTALLED)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # How long the event loop stands still is measured alone: beside another worker it tells of that one. Then two workers on
-# two cores, one thread each: torch's own threads would only fight.
+# two cores, one thread each: torch's own threads would only fight. These count which lines of the engine and of the
+# training they reach, and fail under the share that pyproject.toml names.
 test: lint docs
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest $(STALLS)
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --ignore $(STALLS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses 2 --dist loadfile --ignore $(STALLS) --cov --cov-report term:skip-covered
 
 bench: $(INSTALLED)
-	@$(RUN) -m Testing.benchmarks translate
+	@$(RUN) -m Testing.benchmarks all --docs
+
+# Git runs what `make lint` checks, and a little more, on the files of each commit.
+hooks: $(INSTALLED)
+	@.venv/bin/pre-commit install
 
 screenshots: $(INSTALLED)
 	@.venv/bin/mritranslate phantom --seed 7 --lesions 3 --shape 96 160 160 --output demo-output/phantom
@@ -58,4 +64,4 @@ figures: $(INSTALLED)
 	@$(RUN) -m Testing.figures
 
 clean:
-	rm -rf .venv demo-output benchmark-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv demo-output benchmark-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

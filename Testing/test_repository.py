@@ -35,7 +35,7 @@ def test_top_level_layout() -> None:
     wanted = {"CMakeLists.txt", "README.md", "LICENSE", "pyproject.toml", "Makefile"}
     wanted |= {"MRITranslate", "MRITranslateLib", "Training", "Testing", "docs", ".ci"}
     assert wanted <= top
-    more = {".gitignore", ".gitattributes", "MRITranslate.json", "MRITranslate.png"}
+    more = {".gitignore", ".pre-commit-config.yaml", ".gitattributes", "MRITranslate.json", "MRITranslate.png"}
     more |= {"CHANGELOG.md", "CITATION.cff", "mkdocs.yml"}
     assert top - wanted <= more
 
