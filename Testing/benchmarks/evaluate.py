@@ -107,7 +107,11 @@ def _summary(side: Side, inputs: int) -> dict[str, Any]:
 def _shown(report: dict[str, Any]) -> tuple[str, list[str], list[list[str]], str]:
     """Caption, headings, rows and verdict."""
     size = " x ".join(map(str, report["size"]))
-    caption = f"Scores of a pair of {size} voxels with a mask; the inputs take {report['inputs_gib']:.2f} GiB"
+    count = len(report["sides"]["reference"]["seconds"])
+    caption = (
+        f"Scores of a pair of {size} voxels with a mask, inputs of {report['inputs_gib']:.2f} GiB; "
+        f"medians of {count} after a first"
+    )
     names = {
         "synthrad2025": "`mt.evaluate`, synthrad2025",
         "reference": "plain reference of synthrad2025",

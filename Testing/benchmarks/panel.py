@@ -103,7 +103,8 @@ def _shown(report: dict[str, Any], worst: float) -> tuple[str, list[str], list[l
     """Caption, headings, rows and verdict; a stall is the worst of its kind of turn."""
     size = " x ".join(map(str, report["size"]))
     caption = (
-        f"{report['model']} {report['model_version']} on {size} voxels, {report['device']}, {report['threads']} threads"
+        f"{report['model']} {report['model_version']} on {size} voxels, {report['device']}, threads: "
+        f"{report['threads']}; medians of {len(report['panel']['seconds'])} after a first"
     )
     headings = ["", "first s", "median s", "95th percentile s", "peak GiB", "of the worker", "longest stall ms"]
     preview, inside, stalls = report["preview"], report["in_process"], report["stalls"]

@@ -121,8 +121,11 @@ def _shown(report: dict[str, Any]) -> tuple[str, list[str], list[list[str]], str
             rows.append([name, f"{side['median_images_per_s']:.1f}", f"{side['waiting']:.1%}", f"{side[memory]:.2f}"])
         ratios.append(f"{recipe} {found['ratio']:.2f}")
         waits.append(found["recipe"]["waiting"])
-    threads = next(iter(report["recipes"].values()))["threads"]
-    caption = f"Training on {report['device']}, {threads} threads"
+    found = next(iter(report["recipes"].values()))
+    caption = (
+        f"Training on {report['device']}, threads: {found['threads']}; "
+        f"medians of {len(found['recipe']['images_per_s'])} turns after a first"
+    )
     bars = report["bars"]
     verdict = (
         f"Times the textbook: {', '.join(ratios)} (bar {bars['ratio']:g}); "

@@ -104,7 +104,8 @@ def _shown(report: dict[str, Any], most_times: float) -> tuple[str, list[str], l
     size = " x ".join(map(str, report["size"]))
     caption = (
         f"{report['model']} {report['model_version']} on {size} voxels, {report['device']}, {report['dtype']}, "
-        f"{report['batch']} slices a batch, {report['threads']} threads"
+        f"{report['batch']} slices a batch, threads: {report['threads']}; "
+        f"medians of {len(report['whole']['seconds'])} after a first"
     )
     headings = ["", "first s", "median s", "peak GiB", "of it before"]
     keys = ["first_s", "median_s", "peak_gib", "peak_before_gib"]
