@@ -10,7 +10,7 @@ from .errors import InputError
 from .inference import Cancel, Progress, part, pick_device, tell
 from .package import Package
 from .pictures import stacked
-from .provenance import provenance
+from .provenance import marked, provenance
 from .sampling import draw_noise, draw_pictures, judge, noise_between
 
 MOST = 10_000
@@ -99,7 +99,7 @@ def generate(
     facts |= {} if truncation is None else {"truncation": f"{truncation:g}"}
     facts |= {} if towards is None else {"towards": str(towards)}
     tell(progress, 1.0, "Done", count, count)
-    return Generated(stacked(pictures, card.picture), pictures, realism, warnings, facts)
+    return Generated(marked(stacked(pictures, card.picture), facts), pictures, realism, warnings, facts)
 
 
 def check_many(count: int, allow_many: bool) -> None:

@@ -13,7 +13,7 @@ from .generate import check_count, check_seed
 from .inference import Cancel, Progress, part, pick_device, tell
 from .package import Package
 from .pictures import stacked
-from .provenance import provenance
+from .provenance import marked, provenance
 from .reading import find_text_encoder, read_features
 from .sampling import draw_noise, draw_pictures, judge
 
@@ -104,4 +104,4 @@ def radiograph(
         "report_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     tell(progress, 1.0, "Done", count, count)
-    return Radiograph(stacked(pictures, card.picture), pictures, realism, match, warnings, facts)
+    return Radiograph(marked(stacked(pictures, card.picture), facts), pictures, realism, match, warnings, facts)

@@ -16,7 +16,7 @@ from .inference import Cancel, Generator, Progress, part, pick_device, run_netwo
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .provenance import provenance
+from .provenance import marked, provenance
 from .uncertainty import METHODS, RUNS, Spread, check_ensemble, spread
 from .unusual import lesion_warning
 from .volume import check_volume, like, same_grid
@@ -125,6 +125,9 @@ def translate(
             run.warnings += lesion_warning(returned, beneath, 1 / FULL_SCALE, what, known)
     synthetic = _inside(synthetic, mask, modality(card.target).background)
     tell(progress, 1.0, "Done", preparation.slices, preparation.slices)
+    for made in (synthetic, deviation, returned):
+        if made is not None:
+            marked(made, facts)
     return TranslateResult(synthetic, list(dict.fromkeys(run.warnings)), facts, deviation, returned)
 
 
