@@ -1,5 +1,5 @@
-"""`python -m Testing.figures`: the pictures of docs/explaining.md and docs/generating.md, made by the program from a
-digital head and from its own models."""
+"""`python -m Testing.figures`: the pictures of docs/explaining.md, docs/generating.md and docs/evaluating.md, made by
+the program from digital heads and from its own models."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from MRITranslateLib.figure import WARNING, axial, bounds, draw_heat
 from MRITranslateLib.levels import Segments
 from MRITranslateLib.volume import like
 
-from . import generated_figures
+from . import evaluation_figures, generated_figures
 
 OUTPUT = Path(__file__).resolve().parents[1] / "docs" / "images"
 
@@ -34,6 +34,7 @@ def main() -> None:
     _methods(head, package, region, OUTPUT / "explain_methods.png")
     _uncertainty(head, package, OUTPUT / "uncertainty.png")
     generated_figures.draw(OUTPUT)
+    evaluation_figures.draw(OUTPUT)
 
 
 def _anatomy(head: Any, region: sitk.Image) -> Segments:

@@ -48,9 +48,7 @@ def evaluate(
     modality: Annotated[Kind, typer.Option(help="MR (arbitrary units) or CT (HU).", case_sensitive=False)] = Kind.MR,
     protocol: Annotated[
         Protocol,
-        typer.Option(
-            help="plain; for MR brasyn (--mask is the tumour); for CT a SynthRAD challenge's own metrics."
-        ),
+        typer.Option(help="plain; for MR brasyn (--mask is the tumour); for CT a SynthRAD challenge's own metrics."),
     ] = Protocol.PLAIN,
     mask: Annotated[
         Path | None,
