@@ -17,7 +17,7 @@ help:
 	@echo "make bench       all benchmarks; writes their tables into docs/benchmarks.md"
 	@echo "make hooks       check every commit before it is made: pre-commit"
 	@echo "make screenshots the pictures of docs/tutorial.md and the README: a tour of the panel by clicks"
-	@echo "make figures     the pictures of docs/explaining.md and docs/generating.md"
+	@echo "make figures     the pictures of docs/explaining.md, generating.md and evaluating.md"
 	@echo "make clean       remove .venv and everything the commands wrote"
 	@echo "PYTHON=/path/to/python3.12 chooses the interpreter (3.11 to 3.13)."
 
