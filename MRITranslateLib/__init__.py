@@ -25,7 +25,7 @@ _HOME = {
     "translate": "translate",
     "TranslateResult": "translate",
     "translate_batch": "batch",
-    "BatchReport": "batch",
+    "BatchReport": "batchreport",
     "explain": "explain",
     "Explanation": "explain",
     "Beside": "explain",
@@ -90,8 +90,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from .batch import BatchReport as BatchReport
     from .batch import translate_batch as translate_batch
+    from .batchreport import BatchReport as BatchReport
     from .catalog import list_models as list_models
     from .cohort import evaluate_cohort as evaluate_cohort
     from .contrast import Contrast as Contrast

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .batch import BatchReport, Failure, together, translate_batch
+from .batch import translate_batch
+from .batchreport import BatchReport, Failure, together
 from .errors import InputError, printable
 from .inference import Progress, tell
 from .uncertainty import METHODS

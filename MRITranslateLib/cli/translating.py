@@ -14,7 +14,7 @@ from ..errors import InputError
 from .shared import Device, Json, check_outputs, progress_bar, read, read_mask, report, say, write
 
 if TYPE_CHECKING:
-    from ..batch import BatchReport, Failure
+    from ..batchreport import BatchReport, Failure
 
 
 class UncertaintyMethod(StrEnum):

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 import MRITranslateLib as mt
 from MRITranslateLib import batch
-from MRITranslateLib.batch import BatchReport, Failure
+from MRITranslateLib.batchreport import BatchReport, Failure
 
 from .cli.cases import SHAPE, anatomy, write
 from .packages import tiny_package

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MRITranslateLib.batch import Failure
+from MRITranslateLib.batchreport import Failure
 from MRITranslateLib.daskbatch import connect, translate_with_dask
 from MRITranslateLib.errors import InputError
 
