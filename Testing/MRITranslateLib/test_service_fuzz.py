@@ -38,7 +38,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 """Requests of a worker whose folder is empty: none of them has any work to do, whatever becomes of its numbers."""
 FUZZ = {
-    "deadline": timedelta(seconds=10),
+    "deadline": timedelta(seconds=20),
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     "derandomize": True,
 }
