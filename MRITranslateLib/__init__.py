@@ -24,8 +24,8 @@ _HOME = {
     "list_models": "catalog",
     "translate": "translate",
     "TranslateResult": "translate",
-    "translate_batch": "batch",
-    "BatchReport": "batchreport",
+    "translate_batch": "batch.run",
+    "BatchReport": "batch.report",
     "explain": "explain",
     "Explanation": "explain",
     "Beside": "explain",
@@ -44,9 +44,9 @@ _HOME = {
     "recognise": "contrast",
     "Contrast": "contrast",
     "evaluate": "evaluate",
-    "evaluate_cohort": "cohort",
-    "pair_by_name": "pairing",
-    "read_pairs": "pairing",
+    "evaluate_cohort": "cohort.run",
+    "pair_by_name": "cohort.pairing",
+    "read_pairs": "cohort.pairing",
     "generate": "generate",
     "Generated": "generate",
     "radiograph": "radiograph",
@@ -90,10 +90,12 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from .batch import translate_batch as translate_batch
-    from .batchreport import BatchReport as BatchReport
+    from .batch.report import BatchReport as BatchReport
+    from .batch.run import translate_batch as translate_batch
     from .catalog import list_models as list_models
-    from .cohort import evaluate_cohort as evaluate_cohort
+    from .cohort.pairing import pair_by_name as pair_by_name
+    from .cohort.pairing import read_pairs as read_pairs
+    from .cohort.run import evaluate_cohort as evaluate_cohort
     from .contrast import Contrast as Contrast
     from .contrast import recognise as recognise
     from .domain import DomainReport as DomainReport
@@ -113,8 +115,6 @@ if TYPE_CHECKING:
     from .package import Package as Package
     from .package import load_package as load_package
     from .package import write_package as write_package
-    from .pairing import pair_by_name as pair_by_name
-    from .pairing import read_pairs as read_pairs
     from .phantom import phantom as phantom
     from .radiograph import Radiograph as Radiograph
     from .radiograph import radiograph as radiograph

@@ -22,7 +22,7 @@ from .errors import InputError
 from .modality import modality
 from .package import Package
 from .preparation import Preparation
-from .regions import BODY_HU, mr_foreground
+from .scoring.regions import BODY_HU, mr_foreground
 from .translate import translate
 from .unusual import in_edges, in_head, largest_region
 

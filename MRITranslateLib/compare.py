@@ -17,11 +17,11 @@ from . import __version__
 from .errors import Cancelled, InputError
 from .evaluate import check_request
 from .modality import MODALITIES
-from .protocols import Volumes, score
-from .regions import BODY_HU, full_scale, regions_of
 from .resampling import on_grid, uncovered
-from .scores import Scores
-from .similarity import Cancel
+from .scoring.protocols import Volumes, score
+from .scoring.regions import BODY_HU, full_scale, regions_of
+from .scoring.scores import Scores
+from .scoring.similarity import Cancel
 from .volume import check_volume, like, same_grid
 
 BINS = 64

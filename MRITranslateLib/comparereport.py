@@ -16,7 +16,7 @@ from . import reportpage
 from .compare import Comparison
 from .figure import CT_RANGE
 from .reportpage import canvas, image, table, to_png
-from .scores import title_of
+from .scoring.scores import title_of
 
 _PLANES = (("axial", 0), ("coronal", 1), ("sagittal", 2))
 ENDINGS = (".html", ".csv", ".json")

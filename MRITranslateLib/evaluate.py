@@ -30,11 +30,11 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .modality import MODALITIES
-from .protocols import KINDS_OF, Volumes, score
-from .regions import regions_of
 from .resampling import on_grid, uncovered
-from .scores import Scores
-from .similarity import Cancel
+from .scoring.protocols import KINDS_OF, Volumes, score
+from .scoring.regions import regions_of
+from .scoring.scores import Scores
+from .scoring.similarity import Cancel
 from .volume import check_volume, same_grid
 
 PROTOCOLS = tuple(KINDS_OF)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import MRITranslateLib as mt
-from MRITranslateLib.cohortreport import cases_picture
+from MRITranslateLib.cohort.report import cases_picture
 
 SEEDS = range(2001, 2009)
 SHAPE = (64, 112, 112)

@@ -15,9 +15,9 @@ import SimpleITK as sitk
 from MRITranslateLib.card import PLANE_AXES, TranslationCard
 from MRITranslateLib.evaluate import evaluate
 from MRITranslateLib.geometry import nearest_axes
-from MRITranslateLib.regions import mr_foreground
-from MRITranslateLib.scores import Scores
-from MRITranslateLib.voxelwise import affine_fit
+from MRITranslateLib.scoring.regions import mr_foreground
+from MRITranslateLib.scoring.scores import Scores
+from MRITranslateLib.scoring.voxelwise import affine_fit
 
 from .data.scans import Pair
 

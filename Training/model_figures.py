@@ -16,7 +16,7 @@ from MRITranslateLib.card import TranslationCard
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.figure import CT_RANGE, WARNING, axial, bounds, fitted, main_scores, mark_sides
 from MRITranslateLib.package import Package
-from MRITranslateLib.regions import scored_where
+from MRITranslateLib.scoring.regions import scored_where
 from MRITranslateLib.translate import translate
 
 from .data.scans import Pair

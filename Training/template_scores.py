@@ -19,9 +19,9 @@ import SimpleITK as sitk
 import typer
 
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.overlap import BONE_HU, dice
 from MRITranslateLib.package import Package, load_package
-from MRITranslateLib.regions import BODY_HU
+from MRITranslateLib.scoring.overlap import BONE_HU, dice
+from MRITranslateLib.scoring.regions import BODY_HU
 from MRITranslateLib.translate import translate
 from MRITranslateLib.volume import read_volume, same_grid
 

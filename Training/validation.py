@@ -29,11 +29,11 @@ from MRITranslateLib.errors import InputError
 from MRITranslateLib.figure import CT_RANGE
 from MRITranslateLib.inference import run_network
 from MRITranslateLib.modality import modality
-from MRITranslateLib.overlap import BONE_HU
-from MRITranslateLib.protocols import RANGES, TISSUES, clipped, mr_thresholds, plain_scores, tissue_dice
-from MRITranslateLib.regions import BODY_HU, full_scale, mr_foreground, outline
-from MRITranslateLib.similarity import WINDOW
-from MRITranslateLib.voxelwise import affine_fit
+from MRITranslateLib.scoring.overlap import BONE_HU
+from MRITranslateLib.scoring.protocols import RANGES, TISSUES, clipped, mr_thresholds, plain_scores, tissue_dice
+from MRITranslateLib.scoring.regions import BODY_HU, full_scale, mr_foreground, outline
+from MRITranslateLib.scoring.similarity import WINDOW
+from MRITranslateLib.scoring.voxelwise import affine_fit
 
 from .data.pairs import PreparedPair
 from .measures import means

@@ -17,11 +17,11 @@ import SimpleITK as sitk
 
 from MRITranslateLib.card import TranslationCard
 from MRITranslateLib.package import Package
-from MRITranslateLib.protocols import plain_scores
-from MRITranslateLib.regions import full_scale, mr_foreground, scored_where
+from MRITranslateLib.scoring.protocols import plain_scores
+from MRITranslateLib.scoring.regions import full_scale, mr_foreground, scored_where
+from MRITranslateLib.scoring.voxelwise import LEVELS, affine_fit
 from MRITranslateLib.translate import translate
 from MRITranslateLib.volume import like
-from MRITranslateLib.voxelwise import LEVELS, affine_fit
 
 from .data.scans import Pair
 from .measures import measure, stacked_along, through_plane

@@ -12,10 +12,10 @@ from ..errors import InputError
 from .shared import Json, progress_bar, read, read_mask, report, say
 
 if TYPE_CHECKING:
-    from ..cohort import Cohort
-    from ..pairing import Pair
-    from ..scores import Scores
-    from ..summary import Difference, Summary
+    from ..cohort.pairing import Pair
+    from ..cohort.run import Cohort
+    from ..cohort.summary import Difference, Summary
+    from ..scoring.scores import Scores
 
 
 class Kind(StrEnum):
@@ -97,13 +97,13 @@ def evaluate(
     if pairs is not None:
         if reference or prediction or mask or source or other:
             raise InputError("The table of --pairs names all files; leave the other paths out.")
-        from ..pairing import read_pairs
+        from ..cohort.pairing import read_pairs
 
         _many(read_pairs(pairs), how, (_METHOD, "other"))
         return
     if reference is None or prediction is None:
         raise InputError("Give the true and the synthetic volume, two folders of them, or --pairs with a table.")
-    from ..pairing import holds_volumes, pair_by_name
+    from ..cohort.pairing import holds_volumes, pair_by_name
 
     if holds_volumes(reference) or holds_volumes(prediction):
         found, warnings = pair_by_name(reference, prediction, other, mask, source)
@@ -151,8 +151,8 @@ def _one(reference: Path, prediction: Path, mask: Path | None, source: Path | No
 
 
 def _many(pairs: "list[Pair]", how: _How, names: tuple[str, str]) -> None:
-    from ..cohort import evaluate_cohort
-    from ..cohortreport import as_json, check_report_path, write_report
+    from ..cohort.report import as_json, check_report_path, write_report
+    from ..cohort.run import evaluate_cohort
 
     for page in how.pages:
         check_report_path(page)

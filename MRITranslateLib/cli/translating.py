@@ -14,7 +14,7 @@ from ..errors import InputError
 from .shared import Device, Json, check_outputs, progress_bar, read, read_mask, report, say, write
 
 if TYPE_CHECKING:
-    from ..batchreport import BatchReport, Failure
+    from ..batch.report import BatchReport, Failure
 
 
 class UncertaintyMethod(StrEnum):
@@ -176,8 +176,8 @@ def _translate_table(
 ) -> None:
     if shard is not None and dask is not None:
         raise InputError("Give --shard or --dask, not both.")
-    from ..batch import translate_batch
-    from ..batchtable import parse_shard
+    from ..batch.run import translate_batch
+    from ..batch.table import parse_shard
 
     part = (1, 1) if shard is None else parse_shard(shard)
     with _ended_gently(), progress_bar(not as_json) as progress:
@@ -191,7 +191,7 @@ def _translate_table(
         if dask is None:
             made = translate_batch(table, output, shard=part, **how)
         else:
-            from ..daskbatch import connect, translate_with_dask
+            from ..batch.cluster import connect, translate_with_dask
 
             with connect(dask) as client:
                 made = translate_with_dask(client, table, output, **how)

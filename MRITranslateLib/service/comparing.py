@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..compare import Comparison
 from ..comparereport import error_picture, histogram_picture
-from ..scores import title_of
+from ..scoring.scores import title_of
 
 _INCHES = 3.0
 """Width of pictures for a panel of 350 pixels."""

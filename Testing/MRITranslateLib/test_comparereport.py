@@ -19,7 +19,7 @@ from MRITranslateLib.comparereport import slices_picture, write_report
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.phantom import phantom
 from MRITranslateLib.reportpage import NOTICE
-from MRITranslateLib.scores import title_of
+from MRITranslateLib.scoring.scores import title_of
 
 NAMES = ('CT of "A" & <script>alert(1)</script>', "it's <b>synthetic</b> [synthetic CT]")
 

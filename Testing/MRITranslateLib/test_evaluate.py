@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from scipy.signal import fftconvolve
 from skimage.metrics import structural_similarity
 
-from MRITranslateLib import similarity
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import evaluate
 from MRITranslateLib.phantom import phantom
+from MRITranslateLib.scoring import similarity
 
 SHARED = Path(__file__).parents[3] / "shared"
 GOLDEN = SHARED / "golden"

@@ -58,7 +58,7 @@ def test_the_array_of_slurm_and_the_script(study: Path, monkeypatch: pytest.Monk
 
 
 def test_the_example_of_a_table(tmp_path: Path) -> None:
-    from MRITranslateLib.batchtable import read_table
+    from MRITranslateLib.batch.table import read_table
 
     (text,) = re.findall(r"^```\n(input,.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     (tmp_path / "index.csv").write_text(text, encoding="utf-8")

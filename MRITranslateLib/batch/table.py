@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError
-from .picture import EXTENSIONS as PICTURES
-from .tables import read_rows
-from .volume import WRITABLE
+from ..errors import InputError
+from ..picture import EXTENSIONS as PICTURES
+from ..tables import read_rows
+from ..volume import WRITABLE
 
 INPUT = "input"
 OPTIONAL = ("output", "mask", "model", "id", "uncertainty")

@@ -14,10 +14,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from MRITranslateLib.errors import InputError
 from MRITranslateLib.evaluate import PROTOCOLS, evaluate
 from MRITranslateLib.phantom import phantom
-from MRITranslateLib.protocols import KINDS_OF, tissue_dice
-from MRITranslateLib.scores import title_of
+from MRITranslateLib.scoring.protocols import KINDS_OF, tissue_dice
+from MRITranslateLib.scoring.scores import title_of
 
-from .test_evaluate import image, waves
+from ..test_evaluate import image, waves
 
 AIR, SOFT, BONE = -900.0, 40.0, 800.0
 

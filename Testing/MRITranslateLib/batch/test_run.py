@@ -14,10 +14,10 @@ import SimpleITK as sitk
 
 import MRITranslateLib as mt
 from MRITranslateLib import batch
-from MRITranslateLib.batchreport import BatchReport, Failure
+from MRITranslateLib.batch.report import BatchReport, Failure
 
+from ..packages import tiny_package
 from .cli.cases import SHAPE, anatomy, write
-from .packages import tiny_package
 
 
 @pytest.fixture(scope="module")

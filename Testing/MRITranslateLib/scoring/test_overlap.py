@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.metrics import compute_hausdorff_distance
 
-from MRITranslateLib.overlap import ct_tissues, dice, hausdorff95
+from MRITranslateLib.scoring.overlap import ct_tissues, dice, hausdorff95
 
 
 def test_dice_of_known_sets() -> None:

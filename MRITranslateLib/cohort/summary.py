@@ -1,6 +1,7 @@
 """What a set of figures says: mean, spread, a confidence interval by bootstrap, and a paired test of two methods."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,11 +105,25 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
         return math.nan, math.nan
     if np.ptp(values) == 0.0:
         return float(values[0]), float(values[0])
+    low, high = _bootstrap(values, "BCa")
+    # Values that differ by rounding alone have no skewness to correct for.
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else _bootstrap(values, "percentile")
+
+
+def _bootstrap(values: np.ndarray, method: str) -> tuple[float, float]:
     random = np.random.default_rng(_SEED)
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=RESAMPLES, batch=_CHUNK, confidence_level=CONFIDENCE, method="BCa", rng=random
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an interval that is not defined, which is NaN then
+        found = stats.bootstrap(
+            (values,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=_CHUNK,
+            confidence_level=CONFIDENCE,
+            method=method,
+            rng=random,
+        ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def _signed_rank(apart: np.ndarray) -> float:

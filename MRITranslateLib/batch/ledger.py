@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
-from .folders import unwritable
+from ..errors import InputError
+from ..folders import unwritable
 
 Facts = Mapping[str, Any]
 DONE, FAILED, FAULT = "done", "failed", "fault"

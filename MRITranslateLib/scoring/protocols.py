@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.filters import threshold_multiotsu
 
-from .errors import InputError
+from ..errors import InputError
 from .overlap import BONE_HU, SOFT_TISSUE_HU, ct_tissues, dice, hausdorff95
 from .regions import BRIGHT, Regions, full_scale, mr_foreground, outline
 from .scores import Findings, Scores

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from MRITranslateLib.batchtable import Row, parse_shard, read_table, take_shard
+from MRITranslateLib.batch.table import Row, parse_shard, read_table, take_shard
 from MRITranslateLib.errors import InputError
 
 

@@ -18,17 +18,17 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from . import __version__
-from .batchreport import BatchReport, Failure, together
-from .batchtable import Row, read_table, take_shard
-from .errors import Cancelled, InputError, printable
-from .folders import unwritable
-from .inference import Cancel, Progress, pick_device, tell
+from .. import __version__
+from ..errors import Cancelled, InputError, printable
+from ..folders import unwritable
+from ..inference import Cancel, Progress, pick_device, tell
+from ..package import Package, load_package
+from ..translate import TranslateResult, translate
+from ..uncertainty import METHODS
+from ..volume import WRITING, read_volume, write_volume
 from .ledger import FAILED, FAULT, Ledger, file_facts
-from .package import Package, load_package
-from .translate import TranslateResult, translate
-from .uncertainty import METHODS
-from .volume import WRITING, read_volume, write_volume
+from .report import BatchReport, Failure, together
+from .table import Row, read_table, take_shard
 
 _STALE_S = 24 * 3600
 """Nobody takes a day to write a volume."""

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MRITranslateLib.batchreport import Failure
-from MRITranslateLib.daskbatch import connect, translate_with_dask
+from MRITranslateLib.batch.cluster import connect, translate_with_dask
+from MRITranslateLib.batch.report import Failure
 from MRITranslateLib.errors import InputError
 
+from ..packages import tiny_package
 from .cli.cases import anatomy, write
-from .packages import tiny_package
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 

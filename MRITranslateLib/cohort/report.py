@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__, reportpage
-from .cohort import Cohort
-from .reportpage import canvas, image, table, to_png
-from .scores import Scores, finite, title_of
+from .. import __version__, reportpage
+from ..reportpage import canvas, image, table, to_png
+from ..scoring.scores import Scores, finite, title_of
+from .run import Cohort
 
 ENDINGS = (".html", ".csv", ".json")
 _COLUMNS = 3

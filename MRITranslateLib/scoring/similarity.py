@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from .errors import Cancelled, InputError
+from ..errors import Cancelled, InputError
 
 _K1, _K2 = 0.01, 0.03
 _SLAB_VOXELS = 1 << 19

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from MRITranslateLib.cohort.pairing import Pair, holds_volumes, pair_by_name, read_pairs
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.pairing import Pair, holds_volumes, pair_by_name, read_pairs
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .batch import translate_batch
-from .batchreport import BatchReport, Failure, together
-from .errors import InputError, printable
-from .inference import Progress, tell
-from .uncertainty import METHODS
+from ..errors import InputError, printable
+from ..inference import Progress, tell
+from ..uncertainty import METHODS
+from .report import BatchReport, Failure, together
+from .run import translate_batch
 
 if TYPE_CHECKING:
     from distributed import Client

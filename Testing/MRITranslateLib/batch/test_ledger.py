@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from MRITranslateLib.batch.ledger import DONE, FAILED, Ledger, file_facts
 from MRITranslateLib.errors import InputError
-from MRITranslateLib.ledger import DONE, FAILED, Ledger, file_facts
 
 FROM = {"input": "a.nii", "input_file": {"files": 1, "bytes": 3, "modified_ns": 5}, "model": {"name": "tiny"}}
 
@@ -96,6 +96,6 @@ def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_states_are_those_of_the_documentation() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "batch.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "batch.md").read_text("utf-8")
     for state in (DONE, FAILED, "fault"):
         assert f"`{state}`" in text

@@ -7,13 +7,13 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from .errors import InputError
-from .evaluate import check_request, evaluate
+from ..errors import InputError
+from ..evaluate import check_request, evaluate
+from ..scoring.scores import Scores, finite
+from ..scoring.similarity import Cancel
+from ..volume import read_volume
 from .pairing import Pair
-from .scores import Scores, finite
-from .similarity import Cancel
 from .summary import CONFIDENCE, RESAMPLES, Difference, Summary, differences, summarise
-from .volume import read_volume
 
 Progress = Callable[[float, str, int, int], None]
 
