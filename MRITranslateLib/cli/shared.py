@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 from typer.core import TyperGroup
 
 from .. import __version__
@@ -16,6 +17,9 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+
+# Help is plain text here; where rich is installed, typer escapes its brackets for rich's markup all the same.
+typer.core.HAS_RICH = False
 
 INTERRUPTED = "Interrupted; unfinished files were not written."
 

@@ -146,6 +146,7 @@ def test_models_that_do_not_translate(run: Run, files: Files, results: Path, tmp
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     ended = run(command, "--help")
     assert ended.code == 0
+    assert "\\" not in ended.out  # brackets are no markup
     assert "Usage: mritranslate" in ended.out
 
 

@@ -62,6 +62,10 @@ def test_evaluate_a_real_patient(run: Run) -> None:
     assert scores["psnr_oracle"] == pytest.approx(20.7, abs=0.05)
 
 
+def test_help_says_what_the_arguments_are(run: Run) -> None:
+    assert "The true volume, or a folder of them." in run("evaluate", "--help").out
+
+
 def test_another_grid_is_refused_or_resampled(run: Run, files: Files, results: Path) -> None:
     head = sitk.ReadImage(str(files.t1))
     moved = results.parent / "moved.nii.gz"
