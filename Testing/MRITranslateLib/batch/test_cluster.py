@@ -10,8 +10,8 @@ from MRITranslateLib.batch.cluster import connect, translate_with_dask
 from MRITranslateLib.batch.report import Failure
 from MRITranslateLib.errors import InputError
 
+from ..cli.cases import anatomy, write
 from ..packages import tiny_package
-from .cli.cases import anatomy, write
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 

@@ -13,11 +13,11 @@ import pytest
 import SimpleITK as sitk
 
 import MRITranslateLib as mt
-from MRITranslateLib import batch
+from MRITranslateLib.batch import run as batch
 from MRITranslateLib.batch.report import BatchReport, Failure
 
+from ..cli.cases import SHAPE, anatomy, write
 from ..packages import tiny_package
-from .cli.cases import SHAPE, anatomy, write
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_a_fault_of_the_program_is_noted_as_such(study: Study, monkeypatch: pyte
     assert report.done == 2
     (failure,) = report.failed
     assert (failure.line, failure.name, failure.fault) == (3, "s2.nii.gz", True)
-    assert "failed inside (ZeroDivisionError in test_batch.py, line" in failure.sentence
+    assert "failed inside (ZeroDivisionError in test_run.py, line" in failure.sentence
     assert [entry["state"] for entry in study.entries()].count("fault") == 1
     monkeypatch.undo()
     assert study.run().done == 1
