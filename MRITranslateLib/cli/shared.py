@@ -13,7 +13,7 @@ import typer.core
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, printable
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 typer.core.HAS_RICH = False
 
 INTERRUPTED = "Interrupted; unfinished files were not written."
+_STAGE_LETTERS = 60
+"""So that a long name leaves room for the bar."""
 
 
 class Reporting(TyperGroup):
@@ -125,11 +127,13 @@ def progress_bar(shown: bool) -> Iterator[Callable[[float, str, int, int], None]
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    description = TextColumn("{task.description}", markup=False)  # it may hold names out of a table
+    columns = (description, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
         task = bar.add_task("Starting", total=1.0)
 
         def progress(fraction: float, stage: str, done: int, total: int) -> None:
+            stage = printable(stage, _STAGE_LETTERS)
             counted = f"{stage} {done}/{total}" if total > 1 else stage
             bar.update(task, completed=fraction, description=counted)
 
