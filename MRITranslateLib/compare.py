@@ -85,6 +85,7 @@ def compare(
     mask: sitk.Image | None = None,
     protocol: str = "plain",
     shift: sitk.Image | None = None,
+    scores: Scores | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Comparison:
@@ -97,6 +98,7 @@ def compare(
         shift: Where the prediction's space is not the reference's: a vector image of displacements (mm, LPS) from a
             point of the reference to the same point in the prediction's space, linear in between. It must reach over
             the whole reference.
+        scores: Of `evaluate`, where it has measured these volumes already.
         progress: Called with (fraction, stage, done, total).
         cancel: Asked now and then whether to stop.
 
@@ -137,13 +139,15 @@ def compare(
     step(0.2, "Scoring")
     if mask is not None and not same_grid(reference, mask):
         raise InputError("The mask lies on another grid than the reference; draw it on the reference.")
-    drawn = None if mask is None else sitk.GetArrayViewFromImage(mask) > 0
+    drawn = None if mask is None else sitk.GetArrayViewFromImage(mask) != 0
     arrays = [sitk.GetArrayViewFromImage(image) for image in (reference, prediction)]
     regions = regions_of(arrays[0], kind, protocol, drawn, covered)
     region = regions.scored
-    scores = score(Volumes(arrays[0], arrays[1], regions, reference.GetSpacing(), cancel=cancel), kind, protocol)
+    if scores is None:
+        volumes = Volumes(arrays[0], arrays[1], regions, reference.GetSpacing(), cancel=cancel)
+        scores = score(volumes, kind, protocol)
     versions = {"mritranslate": __version__, "numpy": np.__version__, "simpleitk": sitk.Version_VersionString()}
-    scores.facts.update(versions, python=platform.python_version())
+    facts = {**scores.facts, **versions, "python": platform.python_version()}
     step(0.7, "Subtracting")
     truth, made = _in_unit(reference, region, kind), _in_unit(prediction, region, kind)
     histogram = _joint_histogram(truth, made, region)
@@ -152,7 +156,7 @@ def compare(
         difference[~covered] = 0.0
     errors, voxels = slice_errors(difference, region)
     return Comparison(
-        scores,
+        Scores(scores.values, facts, scores.measured),
         UNITS[kind],
         like(truth, reference),
         like(made, reference),

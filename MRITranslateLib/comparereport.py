@@ -19,7 +19,6 @@ from .reportpage import canvas, image, table, to_png
 from .scoring.scores import title_of
 
 _PLANES = (("axial", 0), ("coronal", 1), ("sagittal", 2))
-ENDINGS = (".html", ".csv", ".json")
 _SMALL = 8
 
 
@@ -105,11 +104,6 @@ def slices_picture(comparison: Comparison) -> bytes:
     return to_png(drawn)
 
 
-def check_report_path(path: str | os.PathLike[str]) -> Path:
-    """Refuse, before any work, a path that `write_report` could not write: see `reportpage.check_report_path`."""
-    return reportpage.check_report_path(path, ENDINGS)
-
-
 def write_report(comparison: Comparison, path: str | os.PathLike[str], reference: str, prediction: str) -> Path:
     """Write a comparison to a file. No half-written file is ever seen.
 
@@ -122,7 +116,7 @@ def write_report(comparison: Comparison, path: str | os.PathLike[str], reference
     Raises:
         InputError: The file cannot be written.
     """
-    file = check_report_path(path)
+    file = reportpage.check_report_path(path)
     ending = file.suffix.lower()
     if ending == ".csv":
         text = scores_table(comparison)

@@ -87,7 +87,7 @@ def evaluate(
         resampled.append(f"{what.lower()} from {_grid(image)}")
     truth = sitk.GetArrayViewFromImage(reference)
     made, input_image = (None if image is None else sitk.GetArrayViewFromImage(image) for image in volumes.values())
-    region = None if mask is None else sitk.GetArrayViewFromImage(mask) > 0
+    region = None if mask is None else sitk.GetArrayViewFromImage(mask) != 0
     everything = covered is None or bool(covered.all())
     regions = regions_of(truth, kind, protocol, region, None if everything else covered)
     assert made is not None

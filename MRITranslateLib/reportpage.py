@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .volume import WRITING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOTICE = "Synthetic images from a research tool: not for diagnosis."
+ENDINGS = (".html", ".csv", ".json")
+"""A page, a table for spreadsheets, everything for programs."""
 _STYLE = """
 body { font: 15px/1.45 sans-serif; color: #1b1b1b; background: #fff }
 body { max-width: 60em; margin: 1.5em auto; padding: 0 1em }
@@ -32,19 +35,15 @@ img { max-width: 100%; height: auto } .pair img { width: 49% }
 """
 
 
-def check_report_path(path: str | os.PathLike[str], endings: Sequence[str]) -> Path:
-    """Refuse, before any work, a path that `write_text` could not write.
-
-    Args:
-        path: The file.
-        endings: Those it may have, such as ".html".
+def check_report_path(path: str | os.PathLike[str]) -> Path:
+    """Refuse, before any work, a file for a report that could not be written.
 
     Raises:
         InputError: Another ending, or a folder that does not exist or cannot be written in.
     """
     file = Path(path)
-    if file.suffix.lower() not in endings:
-        raise InputError(f'"{file.name}" must end with {" or ".join(endings)}; rename it.')
+    if file.suffix.lower() not in ENDINGS:
+        raise InputError(f'"{file.name}" must end with {", ".join(ENDINGS)}; rename it.')
     if not file.parent.is_dir():
         raise InputError(f'The folder "{file.parent}" does not exist; create it or choose another file.')
     if file.is_dir() or not os.access(file.parent, os.W_OK):
@@ -59,7 +58,7 @@ def write_text(file: Path, text: str) -> Path:
         InputError: The file cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=file.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=WRITING, dir=file.parent) as folder:
             temporary = Path(folder) / "report"
             temporary.write_bytes(text.encode())
             os.replace(temporary, file)

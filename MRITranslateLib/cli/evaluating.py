@@ -1,6 +1,6 @@
 """`mritranslate evaluate`: a synthetic volume beside the true one, or many beside many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -99,7 +99,7 @@ def evaluate(
             raise InputError("The table of --pairs names all files; leave the other paths out.")
         from ..cohort.pairing import read_pairs
 
-        _many(read_pairs(pairs), how, (_METHOD, "other"))
+        _many(read_pairs(pairs), how, (_METHOD, "other"), inputs=[pairs])
         return
     if reference is None or prediction is None:
         raise InputError("Give the true and the synthetic volume, two folders of them, or --pairs with a table.")
@@ -107,9 +107,7 @@ def evaluate(
 
     if holds_volumes(reference) or holds_volumes(prediction):
         found, warnings = pair_by_name(reference, prediction, other, mask, source)
-        for warning in warnings:
-            say(f"Warning: {warning}")
-        _many(found, how, (prediction.name, "" if other is None else other.name))
+        _many(found, how, (prediction.name, "" if other is None else other.name), warnings=warnings)
         return
     if other is not None:
         raise InputError("--other compares two methods on many cases; give folders of volumes, or --pairs.")
@@ -132,16 +130,15 @@ class _How:
 
 def _one(reference: Path, prediction: Path, mask: Path | None, source: Path | None, how: _How) -> None:
     from ..compare import compare
-    from ..comparereport import check_report_path, write_report
+    from ..comparereport import write_report
     from ..evaluate import evaluate as run
 
-    for page in how.pages:
-        check_report_path(page)
+    _check_pages(how.pages, [reference, prediction, mask, source])
     truth, made, region = read(reference), read(prediction), read_mask(mask)
     input_image = None if source is None else read(source)
     scores = run(truth, made, how.modality, region, how.protocol, input_image, how.resample)
     if how.pages:
-        compared = compare(truth, made, how.modality, region, how.protocol)
+        compared = compare(truth, made, how.modality, region, how.protocol, scores=scores)
         for page in how.pages:
             write_report(compared, page, reference.name, prediction.name)
     if how.as_json:
@@ -150,17 +147,21 @@ def _one(reference: Path, prediction: Path, mask: Path | None, source: Path | No
         _print_scores(scores)
 
 
-def _many(pairs: "list[Pair]", how: _How, names: tuple[str, str]) -> None:
-    from ..cohort.report import as_json, check_report_path, write_report
+def _many(
+    pairs: "list[Pair]", how: _How, names: tuple[str, str], inputs: Sequence[Path] = (), warnings: Sequence[str] = ()
+) -> None:
+    from ..cohort.report import as_json, write_report
     from ..cohort.run import evaluate_cohort
 
-    for page in how.pages:
-        check_report_path(page)
+    files = [file for pair in pairs for file in (pair.reference, pair.prediction, pair.other, pair.mask, pair.source)]
+    _check_pages(how.pages, [*inputs, *files])
     methods = names if pairs and pairs[0].other is not None else names[:1]
     if len(set(methods)) < len(methods):
         methods = (f"{names[0]} (first)", f"{names[1]} (other)")
     with progress_bar(not how.as_json) as progress:
-        cohort = evaluate_cohort(pairs, how.modality, how.protocol, how.resample, progress)
+        cohort = evaluate_cohort(pairs, how.modality, how.protocol, how.resample, warnings, progress)
+    for warning in cohort.warnings:
+        say(f"Warning: {warning}")
     for name, why in cohort.failed:
         say(f"Left out: {name}. {why}")
     for page in how.pages:
@@ -172,6 +173,18 @@ def _many(pairs: "list[Pair]", how: _How, names: tuple[str, str]) -> None:
     if cohort.failed:
         say(f"{len(cohort.failed)} of {len(pairs)} pairs could not be evaluated.")
         raise typer.Exit(2)
+
+
+def _check_pages(pages: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Refuse, before any work, reports that cannot be written or that would overwrite an input or each other."""
+    from ..reportpage import check_report_path
+
+    taken = {path.resolve() for path in inputs if path is not None}
+    for page in pages:
+        check_report_path(page)
+        if page.resolve() in taken:
+            raise InputError(f'"{page}" is an input or a report already; choose another file for the report.')
+        taken.add(page.resolve())
 
 
 def _print_scores(scores: "Scores") -> None:
@@ -187,7 +200,7 @@ def _print_scores(scores: "Scores") -> None:
 
 
 def _print_cohort(cohort: "Cohort", methods: tuple[str, ...]) -> None:
-    measured = cohort.cases[0].scores.measured
+    measured = cohort.measured
     for method, summaries in zip(methods, (cohort.figures, cohort.others), strict=False):
         typer.echo(f"{method}\n{'':17} {'cases':>5} {'mean':>10} {'SD':>10} {'median':>10}   95 % interval of the mean")
         for name, one in summaries.items():
@@ -198,9 +211,6 @@ def _print_cohort(cohort: "Cohort", methods: tuple[str, ...]) -> None:
         )
         for name, apart in cohort.differences.items():
             typer.echo(f"{name:17} {_difference(apart)}")
-    moved = [(case.name, case.scores.facts["resampled"]) for case in cohort.cases if "resampled" in case.scores.facts]
-    for name, text in moved:
-        typer.echo(f"resampled         {name}: {text}")
     _print_facts(cohort.facts)
     typer.echo("measured of       each figure: range; window; mask")
     for name, how in measured.items():

@@ -34,7 +34,7 @@ class Pair:
 
 def holds_volumes(path: Path) -> bool:
     """Whether this is a folder with volumes in files (which one with a DICOM series is not)."""
-    return path.is_dir() and any(file.name.lower().endswith(ENDINGS) for file in path.rglob("*"))
+    return path.is_dir() and any(_is_volume(file, path) for file in path.rglob("*"))
 
 
 def pair_by_name(
@@ -116,14 +116,17 @@ def _volumes(folder: Path) -> dict[str, Path]:
         raise InputError(f'"{folder}" is no folder; give folders of volumes on either side, or a file on either side.')
     found: dict[str, Path] = {}
     for file in sorted(folder.rglob("*")):
-        if file.name.lower().endswith(ENDINGS) and not any(
-            part.startswith(".") for part in file.relative_to(folder).parts
-        ):
+        if _is_volume(file, folder):
             name = _stem(file.relative_to(folder))
             if name in found:
                 raise InputError(f'"{found[name].name}" and "{file.name}" in "{folder}" share a name; move one away.')
             found[name] = file
     return found
+
+
+def _is_volume(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.name.lower().endswith(ENDINGS) and not hidden and file.is_file()
 
 
 def _stem(file: Path) -> str:

@@ -16,15 +16,11 @@ from ..reportpage import canvas, image, table, to_png
 from ..scoring.scores import Scores, finite, title_of
 from .run import Cohort
 
-ENDINGS = (".html", ".csv", ".json")
 _COLUMNS = 3
 _SMALL = 8
+_LONGEST = 20
+"""Letters of a method's name below a plot."""
 _COLOURS = ("tab:blue", "tab:orange")
-
-
-def check_report_path(path: str | os.PathLike[str]) -> Path:
-    """Refuse, before any work, a path that `write_report` could not write: see `reportpage.check_report_path`."""
-    return reportpage.check_report_path(path, ENDINGS)
 
 
 def write_report(cohort: Cohort, path: str | os.PathLike[str], methods: Sequence[str]) -> Path:
@@ -38,7 +34,7 @@ def write_report(cohort: Cohort, path: str | os.PathLike[str], methods: Sequence
     Raises:
         InputError: The file cannot be written.
     """
-    file = check_report_path(path)
+    file = reportpage.check_report_path(path)
     ending = file.suffix.lower()
     if ending == ".csv":
         return reportpage.write_text(file, scores_table(cohort, methods))
@@ -62,13 +58,13 @@ def scores_table(cohort: Cohort, methods: Sequence[str]) -> str:
     for case in cohort.cases:
         for method, scores in zip(methods, (case.scores, case.other), strict=False):
             if scores is not None:
-                writer.writerow((case.name, method, *(_cell(scores, name) for name in names)))
+                writer.writerow((_plain(case.name), _plain(method), *(_cell(scores, name) for name in names)))
     return stream.getvalue()
 
 
 def report_page(cohort: Cohort, methods: Sequence[str]) -> str:
     """The page of `write_report` as text."""
-    measured = cohort.cases[0].scores.measured
+    measured = cohort.measured
     parts = []
     rows: list[Sequence[str | float]]
     for method, summaries in zip(methods, (cohort.figures, cohort.others), strict=False):
@@ -98,7 +94,7 @@ def report_page(cohort: Cohort, methods: Sequence[str]) -> str:
 {table(how, ("Figure", "Data range", "Mask", "Window"))}
 <h2>Figures of every case</h2>
 {_every_case(cohort, methods)}"""
-    warnings = [f"{name} was left out. {why}" for name, why in cohort.failed]
+    warnings = [*cohort.warnings, *(f"{name} was left out. {why}" for name, why in cohort.failed)]
     return reportpage.page("Comparison with the references", [("Method", name) for name in methods], warnings, body)
 
 
@@ -106,7 +102,7 @@ def cases_picture(cohort: Cohort, methods: Sequence[str]) -> bytes:
     """A plot of every figure as PNG: each case a dot, the mean with its interval beside; a line joins what two methods
     made of one case."""
     names = [name for name, one in cohort.figures.items() if one.n]
-    measured = cohort.cases[0].scores.measured
+    measured = cohort.measured
     rows = max(1, math.ceil(len(names) / _COLUMNS))
     drawn = canvas(9.0, 2.3 * rows)
     axes = np.atleast_1d(drawn.subplots(rows, _COLUMNS)).ravel()
@@ -120,14 +116,15 @@ def cases_picture(cohort: Cohort, methods: Sequence[str]) -> bytes:
                 axis.plot((place, 1 + place), pair, color="0.8", linewidth=0.8, zorder=1)
         for number, (values, summaries) in enumerate(zip(sides, (cohort.figures, cohort.others), strict=False)):
             values[~np.isfinite(values)] = math.nan
-            colour, one = _COLOURS[number], summaries[name]
+            colour, one = _COLOURS[number], summaries.get(name)
             axis.scatter(number + spread, values, s=12, color=colour, alpha=0.7, linewidths=0, zorder=2)
-            if one.n > 1:
-                bar = [[one.mean - one.low], [one.high - one.mean]]
+            if one is not None and one.n > 1:
+                bar = [[max(0.0, one.mean - one.low)], [max(0.0, one.high - one.mean)]]
                 axis.errorbar(number + 0.25, one.mean, bar, fmt="D", markersize=4, color="black", capsize=3, zorder=3)
         unit = measured[name].unit
         axis.set_title(title_of(name, short=True) + (f" ({unit})" if unit else ""), fontsize=_SMALL)
-        axis.set_xticks(range(len(sides)), methods[: len(sides)], fontsize=_SMALL)
+        labels = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in methods[: len(sides)]]
+        axis.set_xticks(range(len(sides)), labels, fontsize=_SMALL, parse_math=False)
         axis.set_xlim(-0.4, len(sides) - 0.4)
         axis.tick_params(labelsize=_SMALL)
         axis.spines[["top", "right"]].set_visible(False)
@@ -149,6 +146,11 @@ def _every_case(cohort: Cohort, methods: Sequence[str]) -> str:
 
 def _interval(low: float, high: float) -> str:
     return "not defined" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
+
+
+def _plain(name: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _cell(scores: Scores, name: str) -> str:

@@ -63,7 +63,7 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(
         known.size,
         array.size - known.size,
-        float(known.mean()) if known.size else math.nan,
+        _mean(known),
         float(known.std(ddof=1)) if known.size > 1 else math.nan,
         float(np.median(known)) if known.size else math.nan,
         low,
@@ -75,10 +75,10 @@ def differences(first: Mapping[str, Sequence[float]], second: Mapping[str, Seque
     """Compare two methods on the same cases, figure by figure.
 
     Args:
-        first, second: Values by figure, of the same cases in the same order.
+        first, second: Values by figure, of the same cases in the same order; a figure of one alone is left out.
     """
     found: dict[str, tuple[np.ndarray, float]] = {}
-    for name in first:
+    for name in [name for name in first if name in second]:
         pair = np.asarray([first[name], second[name]], np.float64)
         pair = pair[:, np.isfinite(pair).all(axis=0)]
         apart = pair[0] - pair[1]
@@ -87,13 +87,20 @@ def differences(first: Mapping[str, Sequence[float]], second: Mapping[str, Seque
     return {
         name: Difference(
             apart.size,
-            float(apart.mean()) if apart.size else math.nan,
+            _mean(apart),
             *mean_interval(apart),
             p,
             corrected.get(name, math.nan),
         )
         for name, (apart, p) in found.items()
     }
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of equal values exactly that value, as their interval has it."""
+    if not values.size:
+        return math.nan
+    return float(values[0] if np.ptp(values) == 0.0 else values.mean())
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

@@ -227,10 +227,11 @@ def _brasyn(volumes: Volumes) -> Scores:
     both = {"The reference": volumes.truth, "The prediction": volumes.made}
     truth, made = (_between_percentiles(array, what) for what, array in both.items())
     tumour = np.zeros(truth.shape, bool) if volumes.regions.mask is None else volumes.regions.mask
+    reached = tumour & volumes.regions.whole
     everywhere = np.ones(truth.shape, bool)
     parts = {"healthy": (~tumour & volumes.regions.whole, "outside the tumour")}
-    if tumour.any():
-        parts = {"tumour": (tumour & volumes.regions.whole, "tumour"), **parts}
+    if reached.any():
+        parts = {"tumour": (reached, "tumour"), **parts}
     facts = _facts("brasyn", "MR", "1", volumes)
     facts["window"] = GAUSSIAN.words(truth.shape)
     found = Findings()

@@ -267,7 +267,8 @@ class Jobs:
         return volumes | answer(made)
 
     def _report(self, params: Mapping[str, Any], progress: Progress, cancel: Cancel) -> dict[str, Any]:
-        from ..comparereport import check_report_path, write_report
+        from ..comparereport import write_report
+        from ..reportpage import check_report_path
 
         check_report_path(params["path"])
         made = self._compared(params, progress, cancel)

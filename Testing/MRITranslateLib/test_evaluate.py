@@ -230,6 +230,16 @@ def test_another_grid_is_resampled_where_that_is_asked_for_and_said() -> None:
     assert "resampled" not in evaluate(head, head, "CT", resample=True).facts
 
 
+def test_a_mask_of_any_label_counts() -> None:
+    """Nonzero means nonzero: a segmentation may use negative labels."""
+    reference, prediction = image(waves((12, 14, 16))), image(waves((12, 14, 16), 2))
+    labels = np.zeros((12, 14, 16), np.int16)
+    labels[2:9, 3:11, 4:12] = -2
+    one = evaluate(reference, prediction, mask=image(labels)).values
+    other = evaluate(reference, prediction, mask=image((labels != 0).astype(np.uint8))).values
+    assert one == other
+
+
 def test_the_input_image_is_resampled_too() -> None:
     t1, t2 = (sitk.Cast(getattr(phantom(seed=1, shape=(24, 48, 48)), name), sitk.sitkFloat32) for name in ("t1", "t2"))
     finer = sitk.Expand(t1, (1, 1, 2))

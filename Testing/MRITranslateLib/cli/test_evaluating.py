@@ -51,6 +51,12 @@ def test_evaluate_with_a_report(run: Run, files: Files, results: Path) -> None:
     assert files.ct.name in text
     assert "Dice coefficient, bone" in text
     page.unlink()
+    both = results / "scores.json"
+    told = run("evaluate", files.t1, files.t1, "--input", files.t1, "--report", both, "--json").json
+    written = json.loads(both.read_text(encoding="utf-8"))
+    assert written["scores"] == told["scores"]  # measured once, with the input's best map
+    assert "psnr_oracle" in written["scores"]
+    both.unlink()
     bad = ("--report", results / "report.pdf")
     refused(run("evaluate", files.ct, files.ct, "--modality", "CT", *bad), results, "must end with .html")
 
@@ -131,6 +137,16 @@ def test_a_broken_case_is_named_and_left_out(run: Run, folders: Path) -> None:
     assert "Left out: sub/two." in ended.err
     assert "Left out for lack of a partner: 1 x prediction (sub/four)." in ended.err
     assert "1 of 3 pairs could not be evaluated" in ended.err
+
+
+def test_a_report_overwrites_no_input(run: Run, files: Files, folders: Path, results: Path) -> None:
+    table = folders / "pairs.csv"
+    text = "reference,prediction\ntrue/sub/one.nii.gz,first/sub/one.nrrd\n"
+    table.write_text(text, encoding="utf-8")
+    refused(run("evaluate", "--pairs", table, "--report", table), results, "is an input or a report already")
+    assert table.read_text(encoding="utf-8") == text
+    twice = ("--report", results / "a.html", "--report", results / "a.html")
+    refused(run("evaluate", files.t1, files.t1, *twice), results, "is an input or a report already")
 
 
 def test_what_cannot_be_evaluated(run: Run, files: Files, folders: Path, results: Path) -> None:

@@ -41,6 +41,9 @@ def test_what_is_not_finite_is_counted_and_left_out() -> None:
 def test_equal_values_have_an_interval_without_width() -> None:
     found = summarise([2.5] * 6)
     assert (found.low, found.high, found.sd) == (2.5, 2.5, 0.0)
+    for value in np.random.default_rng(2).uniform(1.0, 9.0, 200).round(4).tolist():  # a mean of three may be rounded
+        same = summarise([value] * 3)
+        assert same.low == same.mean == same.high == value
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -70,6 +73,10 @@ def test_differences_are_paired() -> None:
 def test_cases_that_one_method_lacks_count_for_neither() -> None:
     found = differences({"mae": [1.0, math.nan, 3.0]}, {"mae": [2.0, 2.0, math.inf]})["mae"]
     assert (found.n, found.mean) == (1, -1.0)
+
+
+def test_a_figure_of_one_method_alone_has_no_difference() -> None:
+    assert set(differences({"mae": [1.0], "ssim": [0.5]}, {"mae": [2.0]})) == {"mae"}
 
 
 def test_many_figures_are_corrected_by_holm() -> None:

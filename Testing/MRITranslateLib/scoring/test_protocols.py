@@ -157,6 +157,15 @@ def test_brasyn_without_a_tumour_scores_the_whole_as_healthy() -> None:
         evaluate(image(waves((10, 20, 20))), image(waves((10, 20, 20), 2)), protocol="brasyn")
 
 
+def test_a_tumour_that_the_prediction_does_not_reach_has_no_figure() -> None:
+    """Two volumes without anything left are alike, but that says nothing."""
+    reference, prediction = image(waves((16, 20, 30))), image(waves((16, 20, 30), 2))[:20]
+    tumour = np.zeros((16, 20, 30), np.uint8)
+    tumour[4:9, 4:9, 24:28] = 1
+    found = evaluate(reference, prediction, mask=image(tumour), protocol="brasyn", resample=True).values
+    assert set(found) == {"ssim_healthy", "psnr_healthy"}
+
+
 # ---------------------------------------------------------------------------------------------- what is said of each
 
 
