@@ -84,7 +84,7 @@ def test_equal_cases_have_a_report(tmp_path: Path) -> None:
 def test_what_was_resampled_is_said_for_either_method(pairs: list[Pair], tmp_path: Path) -> None:
     finer = volume(tmp_path / "finer.nii.gz", 3, (12, 20, 30))
     moved = [Pair(pair.name, pair.reference, pair.prediction, finer) for pair in pairs]
-    with pytest.raises(InputError, match="None of 3 pairs.*another grid"):
+    with pytest.raises(InputError, match=r"None of 3 pairs.*another grid"):
         evaluate_cohort(moved)
     cohort = evaluate_cohort(moved, resample=True)
     (told,) = cohort.warnings
