@@ -1,6 +1,7 @@
 """Tables that people write: CSV with a header."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -13,13 +14,17 @@ def read_text(file: Path) -> str:
     """A text in UTF-8, with or without a byte order mark.
 
     Raises:
-        InputError: The file is missing, or no such text.
+        InputError: The file is missing, cannot be read, or is no such text.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f'"{file}" does not exist; check the path.') from None
-    except (OSError, UnicodeDecodeError):
+    except IsADirectoryError:
+        raise InputError(f'"{file}" is a folder; give a file.') from None
+    except OSError as error:
+        raise InputError(f'"{file}" cannot be read ({error.strerror}); check its permissions.') from None
+    except UnicodeDecodeError:
         raise InputError(f'"{file.name}" is no text in UTF-8; save it as such.') from None
 
 
@@ -34,15 +39,18 @@ def read_rows(
         optional: Columns that may be there beside them; None takes any.
 
     Yields:
-        The number of the line, and its cells by column, without spaces around them; empty lines are left out.
+        The number of the line, the last one of a row with a line break in quotes, and its cells by column, without
+        spaces around them; empty lines are left out.
 
     Raises:
         InputError: The table is missing or no CSV, a column is missing, unknown (the nearest one is named) or there
-            twice, or a row has too many or too few cells; the sentence names the line.
+            twice, or a row has too many or too few cells or a NUL character; the sentence names the line.
     """
-    lines = read_text(file).splitlines()
-    header = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=header.count), strict=True)
+    # Only csv knows which line breaks end a row; str.splitlines splits at more signs, and within quotes.
+    text = io.StringIO(read_text(file), newline="")
+    header = text.readline()
+    text.seek(0)
+    reader = csv.DictReader(text, delimiter=max(",;\t", key=header.count), strict=True)
     try:
         names = [name.strip().lower() for name in reader.fieldnames or []]
         _check_columns(file, names, needed, optional)
@@ -52,6 +60,8 @@ def read_rows(
                 raise InputError(
                     f'Line {reader.line_num} of "{file.name}" has not {len(names)} cells as the header has; correct it.'
                 )
+            if any("\0" in cell for cell in cells.values()):  # which no path may hold
+                raise InputError(f'Line {reader.line_num} of "{file.name}" holds a NUL character; remove it.')
             yield reader.line_num, {name: cell.strip() for name, cell in cells.items()}
     except csv.Error as error:
         raise InputError(

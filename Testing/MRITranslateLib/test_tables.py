@@ -1,5 +1,6 @@
 """Tables that people write: what is read, and that what is wrong is named with its line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,23 @@ def test_other_columns_pass_where_any_may_be_there(tmp_path: Path) -> None:
     assert list(read_rows(table(tmp_path, "input,age\na.nii,7\n"), ("input",))) == [(2, {"input": "a.nii", "age": "7"})]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_only_line_breaks_end_a_line(tmp_path: Path, end: str) -> None:
+    """Not U+0085, U+2028 or a form feed, at which str.splitlines splits; nor a line break within quotes."""
+    file = tmp_path / "index.csv"
+    cells = ["a\x85b", "c\u2028d", "e\x0cf", "g\x1ch", f'"k{end}l"', "m"]
+    file.write_bytes(end.join(["input", *cells, ""]).encode())
+    rows = [(line, row["input"]) for line, row in read_rows(file, ("input",))]
+    assert rows == [
+        (2, "a\x85b"),
+        (3, "c\u2028d"),
+        (4, "e\x0cf"),
+        (5, "g\x1ch"),
+        (7, f"k{end}l"),
+        (8, "m"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -36,6 +54,8 @@ def test_other_columns_pass_where_any_may_be_there(tmp_path: Path) -> None:
         ("input,mask\na\n", 'Line 2 of "index.csv" has not 2 cells'),
         ("input,mask\na,b\na,b,c\n", 'Line 3 of "index.csv" has not 2 cells'),
         ('input,mask\na,"b\n', "no valid CSV"),
+        ('input,mask\n"a\nb",c\nd\n', 'Line 4 of "index.csv" has not 2 cells'),
+        ("input,mask\na,b\n\0c,d\n", 'Line 3 of "index.csv" holds a NUL character'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -51,3 +71,18 @@ def test_no_table(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="no text in UTF-8"):
         list(read_rows(binary, ("input",)))
+
+
+def test_what_is_no_readable_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; give a file"):
+        list(read_rows(tmp_path, ("input",)))
+    with pytest.raises(InputError, match=r"cannot be read \(File name too long\)"):
+        list(read_rows(tmp_path / (300 * "x"), ("input",)))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    file = table(tmp_path, "input\na\n")
+    file.chmod(0)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); check its permissions"):
+        list(read_rows(file, ("input",)))
