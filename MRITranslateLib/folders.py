@@ -50,10 +50,7 @@ def scratch(parent: Path) -> Iterator[Path]:
     made = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for old in parent.glob(f"{_SCRATCH}*"):
-            with contextlib.suppress(OSError):  # another process may be removing it
-                if time.time() - old.stat().st_mtime > _STALE_S:
-                    shutil.rmtree(old)
+        remove_leftovers(parent, _SCRATCH)
         made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
         yield made
     except OSError as error:
@@ -61,6 +58,16 @@ def scratch(parent: Path) -> Iterator[Path]:
     finally:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove what processes that were killed left in `parent`: the folders whose names begin with `prefix` and in which
+    nothing was made for a day; younger ones may be in use. A place that cannot be read is left as it is."""
+    with contextlib.suppress(OSError):
+        for old in parent.glob(f"{prefix}*"):
+            with contextlib.suppress(OSError):  # another process may be removing it
+                if time.time() - old.stat().st_mtime > _STALE_S:
+                    shutil.rmtree(old)
 
 
 def unwritable(place: Path, error: OSError) -> InputError:

@@ -7,6 +7,7 @@ still the same.
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,23 +20,39 @@ Facts = Mapping[str, Any]
 DONE, FAILED, FAULT = "done", "failed", "fault"
 """States of a volume: translated; something to mend in its input; the program failed inside."""
 
+_HEADER_BYTES = 1 << 16
+_DATA_FILE = re.compile(rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]+?)[ \t]*$", re.MULTILINE | re.I)
+"""Where the header of a MetaImage (.mhd) or NRRD (.nhdr) file names the file of the voxels."""
+
 
 def file_facts(path: Path) -> dict[str, int] | None:
-    """By what a changed file is noticed: number of files (those of a folder with a DICOM series), bytes, and time of
-    the last change in nanoseconds; None where there is nothing.
+    """By what a changed file is noticed: number of files (those of a folder with a DICOM series; a header and the file
+    of its voxels), bytes, and time of the last change in nanoseconds; None where there is nothing.
 
-    Contents are not read: with thousands of volumes on a file server that would take longer than to look at the times.
+    Voxels are not read: with thousands of volumes on a file server that would take longer than to look at the times.
     """
     try:
         if path.is_dir():
             with os.scandir(path) as entries:
                 states = [entry.stat() for entry in entries if entry.is_file()]
         else:
-            states = [path.stat()]
-    except OSError:
+            states = [path.stat(), *_detached(path)]
+    except (OSError, ValueError):  # a ValueError: a name that holds a NUL
         return None
     newest = max((state.st_mtime_ns for state in states), default=0)
     return {"files": len(states), "bytes": sum(state.st_size for state in states), "modified_ns": newest}
+
+
+def _detached(path: Path) -> Iterator[os.stat_result]:
+    """The state of the file that a header names for its voxels, where it names a single one."""
+    if path.suffix.lower() not in (".mhd", ".nhdr"):
+        return
+    with path.open("rb") as file:
+        found = _DATA_FILE.search(file.read(_HEADER_BYTES).replace(b"\r\n", b"\n"))
+    if found is not None:
+        data = path.parent / os.fsdecode(found[1])
+        if os.path.isfile(data):  # and not LOCAL, LIST or a pattern of many names
+            yield data.stat()
 
 
 class Ledger:

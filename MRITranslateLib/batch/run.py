@@ -6,12 +6,11 @@ time for that. One bad file does not stop the rest.
 
 import functools
 import os
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import SimpleITK as sitk
 
 from .. import __version__
 from ..errors import Cancelled, InputError, printable
-from ..folders import unwritable
+from ..folders import remove_leftovers, unwritable
 from ..inference import Cancel, Progress, pick_device, tell
 from ..package import Package, load_package
 from ..translate import TranslateResult, translate
@@ -29,9 +28,6 @@ from ..volume import WRITING, read_volume, write_volume
 from .ledger import FAILED, FAULT, Ledger, file_facts
 from .report import BatchReport, Failure, together
 from .table import Row, read_table, take_shard
-
-_STALE_S = 24 * 3600
-"""Nobody takes a day to write a volume."""
 
 
 def translate_batch(
@@ -89,7 +85,7 @@ def translate_batch(
     tasks = [_Task(row, load(row.model), uncertainty) for row in rows]
     todo = [task for task in tasks if not ledger.holds(task.made_from(), task.row.outputs)]
     for parent in {path.parent for task in todo for path in task.row.outputs}:
-        _remove_leftovers(parent)
+        remove_leftovers(parent, WRITING)
     batch = _Batch(ledger, place, progress, cancel, on_failure)
     if todo:
         batch.run(todo)
@@ -179,8 +175,11 @@ class _Batch:
     def _read(self, task: _Task) -> _Scan:
         started = time.perf_counter()
         row, made_from = task.row, task.made_from()
-        image = read_volume(row.input)
-        mask = None if row.mask is None else read_volume(row.mask, labels=True)
+        try:
+            image = read_volume(row.input)
+            mask = None if row.mask is None else read_volume(row.mask, labels=True)
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise InputError(f"The input or the mask cannot be read ({error.strerror}); check the paths.") from None
         return _Scan(image, mask, made_from, time.perf_counter() - started)
 
     def _translate(self, task: _Task, scan: _Scan, number: int, total: int) -> _Made:
@@ -265,11 +264,3 @@ def _translator(name: str) -> Package:
     package = load_package(name)
     package.translation_card()
     return package
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Take away what a process that was killed had begun to write; younger things may belong to another shard."""
-    for path in folder.glob(f"{WRITING}*"):
-        with suppress(OSError):  # another shard is removing it
-            if time.time() - path.stat().st_mtime > _STALE_S:
-                shutil.rmtree(path)

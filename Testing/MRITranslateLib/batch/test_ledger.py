@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 
 from MRITranslateLib.batch.ledger import DONE, FAILED, Ledger, file_facts
 from MRITranslateLib.errors import InputError
@@ -84,6 +85,42 @@ def test_facts_of_files_and_folders(tmp_path: Path) -> None:
         os.utime(result(series, f"{number}.dcm"), ns=(9, number))
     assert file_facts(series) == {"files": 3, "bytes": 18, "modified_ns": 8}
     assert file_facts(tmp_path / "none") is None
+    assert file_facts(tmp_path / "a\0b") is None
+    assert file_facts(tmp_path / (300 * "n")) is None
+
+
+@pytest.mark.parametrize("extension", [".mhd", ".nhdr"])
+def test_voxels_beside_a_header_count(tmp_path: Path, extension: str) -> None:
+    header = tmp_path / f"scan{extension}"
+    sitk.WriteImage(sitk.Image([4, 3, 2], sitk.sitkInt16), str(header))
+    (voxels,) = (path for path in tmp_path.iterdir() if path != header)
+    size = header.stat().st_size
+    os.utime(header, ns=(1, 5))
+    os.utime(voxels, ns=(1, 9))
+    assert file_facts(header) == {"files": 2, "bytes": size + voxels.stat().st_size, "modified_ns": 9}
+    voxels.unlink()
+    assert file_facts(header) == {"files": 1, "bytes": size, "modified_ns": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "files"),
+    [
+        ("a.mhd", b"NDims = 3\r\nelementdatafile=scan 1.raw\r\n", 2),
+        ("a.mhd", b"NDims = 3\nElementDataFile = LOCAL\n\xff\x00", 1),
+        ("a.mhd", b"ElementDataFile = LIST\nscan 1.raw\n", 1),
+        ("a.mhd", b"ElementDataFile = scan\x001.raw\n", 1),
+        ("a.mhd", b"", 1),
+        ("a.NHDR", b"NRRD0004\ndatafile: ./scan 1.raw", 2),
+        ("a.nhdr", b"NRRD0004\ndata file: scan%d.raw 1 9 1\n", 1),
+        ("a.txt", b"data file: scan 1.raw\n", 1),
+    ],
+)
+def test_which_file_a_header_names(tmp_path: Path, name: str, text: bytes, files: int) -> None:
+    (tmp_path / "scan 1.raw").write_bytes(b"voxels")
+    (tmp_path / name).write_bytes(text)
+    facts = file_facts(tmp_path / name)
+    assert facts is not None
+    assert (facts["files"], facts["bytes"]) == (files, len(text) + 6 * (files - 1))
 
 
 def test_a_ledger_that_cannot_be_written(tmp_path: Path) -> None:

@@ -148,6 +148,22 @@ def test_one_bad_file_does_not_stop_the_rest(study: Study, tmp_path: Path) -> No
     assert (again.done, again.skipped, len(again.failed)) == (1, 4, 4)
 
 
+def test_names_that_no_disk_takes_do_not_stop_the_rest(study: Study) -> None:
+    long = 300 * "n"
+    study.rows["s1.nii.gz"]["output"] = f"{long}/t2.nii.gz"
+    study.rows["s2.nii.gz"]["output"] = f"{long}.nii.gz"
+    study.rows[f"{long}.nii.gz"] = {"input": f"{long}.nii.gz", "id": "long"}
+    report = study.run()
+    assert (report.rows, report.done) == (4, 1)
+    reasons = {failure.name: failure.sentence for failure in report.failed}
+    assert reasons.keys() == {"s1.nii.gz", "s2.nii.gz", "long"}
+    assert "cannot be written (File name too long)" in reasons["s1.nii.gz"]
+    assert "could not be written" in reasons["s2.nii.gz"]
+    assert "cannot be read (File name too long)" in reasons["long"]
+    assert not any(failure.fault for failure in report.failed)
+    assert set(study.states()) == {"s3_tiny.nii.gz"}
+
+
 def test_a_fault_of_the_program_is_noted_as_such(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = batch.translate
 
