@@ -237,7 +237,7 @@ class _Batch:
         except Cancelled:
             raise
         except Exception as error:
-            failure = _failure(task.row, error)
+            failure = _failure(task.row, error, self._ledger.file.parent)
             more = {"line": task.row.line, "id": task.row.name, "input": task.row.cells[0]}
             self._ledger.failed(FAULT if failure.fault else FAILED, failure.sentence, more)
             self.reports.append(BatchReport(failed=(failure,)))
@@ -245,7 +245,7 @@ class _Batch:
                 self._on_failure(failure)
 
 
-def _failure(row: Row, error: Exception) -> Failure:
+def _failure(row: Row, error: Exception, folder: Path) -> Failure:
     if not isinstance(error, InputError):
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
@@ -253,7 +253,7 @@ def _failure(row: Row, error: Exception) -> Failure:
             f"MRITranslate {__version__} failed inside ({type(error).__name__} in {where}): {printable(error, 300)}"
         )
         return Failure(row.line, row.name, sentence, fault=True)
-    sentence = str(error)
+    sentence = str(error).replace(f"{folder}{os.sep}", "")
     for path, cell in ((row.input, row.cells[0]), (row.mask, row.cells[1])):
         if cell is not None:  # a ledger goes to other people more easily than a table: no path that the table has not
             sentence = sentence.replace(str(path), cell)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..picture import EXTENSIONS as PICTURES
 from ..tables import read_rows
 from ..volume import WRITABLE
@@ -23,12 +23,12 @@ class Row:
 
     Attributes:
         line: Its number in the file.
-        name: What people call it: the cell `id`, else the cell `input`.
+        name: What people call it: the cell `id`, else the cell `input`, as one printable line.
         cells: `input` and `mask` as the table gives them.
-        input, mask: The same as absolute paths.
+        input, mask: The same as absolute paths; links in them are kept, so that messages name what the table names.
         model: Name of a model, or folder of a package.
-        output: Absolute path of the synthetic volume.
-        uncertainty: Absolute path of the map of its standard deviation, where one is wanted.
+        output: Absolute path of the synthetic volume, without links.
+        uncertainty: The same of the map of its standard deviation, where one is wanted.
     """
 
     line: int
@@ -71,7 +71,7 @@ def read_table(table: Path, folder: Path, model: str | None, name_of: Callable[[
         mask, chosen = cells.get("mask") or None, _model(cells.get("model", ""), base) or model
         if chosen is None:
             raise InputError(f"{where} names no model; give one with --model, or fill its cell.")
-        name = cells.get("id") or cells[INPUT]
+        name = printable(cells.get("id") or cells[INPUT])
         output = cells.get("output") or f"{cells.get('id') or _stem(cells[INPUT])}_{name_of(chosen)}.nii.gz"
         spread = cells.get("uncertainty")
         rows.append(
@@ -136,33 +136,40 @@ def _stem(cell: str) -> str:
 
 
 def _output(cell: str, folder: Path, where: str) -> Path:
-    path = _beneath(folder, cell)
+    path, shown = Path(os.path.realpath(folder / cell)), printable(cell)  # a link could lead anywhere
     if not path.is_relative_to(folder):
-        raise InputError(f'{where}: the output "{cell}" lies outside of the output folder; give a path within it.')
+        raise InputError(f'{where}: the output "{shown}" lies outside of the output folder; give a path within it.')
     if not path.name.lower().endswith(WRITABLE):
         raise InputError(
-            f'{where}: the output "{cell}" has no image extension; end it with one of {", ".join(WRITABLE)}.'
+            f'{where}: the output "{shown}" has no image extension; end it with one of {", ".join(WRITABLE)}.'
         )
     return path
 
 
 def _refuse_collisions(table: Path, rows: Sequence[Row]) -> None:
-    inputs = {path: row.line for row in rows for path in (row.input, row.mask) if path is not None}
-    made: dict[Path, int] = {}
+    inputs = {_place(path): row.line for row in rows for path in (row.input, row.mask) if path is not None}
+    made: dict[str, int] = {}
     for row in rows:
         for path in row.outputs:
-            if path in inputs:
-                lines = _lines(inputs[path], row.line)
+            place, name = _place(path), printable(path.name)
+            if place in inputs:
+                lines = _lines(inputs[place], row.line)
                 raise InputError(
-                    f'{lines} of "{table.name}": the output "{path.name}" would overwrite an input; choose another '
+                    f'{lines} of "{table.name}": the output "{name}" would overwrite an input; choose another '
                     "output folder or fill the column output."
                 )
-            if path in made:
+            if place in made:
                 raise InputError(
-                    f'{_lines(made[path], row.line)} of "{table.name}" would write "{path.name}" twice; give each '
+                    f'{_lines(made[place], row.line)} of "{table.name}" would write "{name}" twice; give each '
                     "file its own name in the column output, or the row its own id."
                 )
-            made[path] = row.line
+            made[place] = row.line
+
+
+def _place(path: Path) -> str:
+    """One text for all names of a file: whatever links lead to it, and in any case of letters, since some disks do not
+    tell `A.nii` from `a.nii`."""
+    return os.path.realpath(path).lower()
 
 
 def _lines(first: int, second: int) -> str:

@@ -159,6 +159,7 @@ def test_names_that_no_disk_takes_do_not_stop_the_rest(study: Study) -> None:
     assert reasons.keys() == {"s1.nii.gz", "s2.nii.gz", "long"}
     assert "cannot be written (File name too long)" in reasons["s1.nii.gz"]
     assert "could not be written" in reasons["s2.nii.gz"]
+    assert not any(str(study.folder) in reason for reason in reasons.values())
     assert "cannot be read (File name too long)" in reasons["long"]
     assert not any(failure.fault for failure in report.failed)
     assert set(study.states()) == {"s3_tiny.nii.gz"}

@@ -27,11 +27,11 @@ def test_a_full_row(tmp_path: Path) -> None:
 
 
 def test_what_a_row_leaves_out(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere" / "T1.NII.GZ"
+    elsewhere = tmp_path / "elsewhere" / "P2.NII.GZ"
     rows = read(tmp_path, f"input,id,model\na/t1.mha,,\n{elsewhere},,\na/series.3,,\nx.nii,p 4,other\n")
     assert [row.output.name for row in rows] == [
         "t1_tiny.nii.gz",
-        "T1_tiny.nii.gz",
+        "P2_tiny.nii.gz",
         "series.3_tiny.nii.gz",
         "p 4_other.nii.gz",
     ]
@@ -56,6 +56,8 @@ def test_what_a_row_leaves_out(tmp_path: Path) -> None:
             'Lines 2 and 4 of "index.csv" would write "t1_tiny.nii.gz" twice',
         ),
         ("input,output\na.nii,x.nii\nb.nii,y.nii\nc.nii,./x.nii\n", "Lines 2 and 4"),
+        ("input,output\na.nii,x.nii\nb.nii,X.NII\n", 'Lines 2 and 3 of "index.csv" would write "X.NII" twice'),
+        ("input\na.nii\nb\0.nii\n", 'Line 3 of "index.csv" holds a NUL character'),
         ("input,output,uncertainty\na.nii,x.nii,x.nii\n", 'Line 2 of "index.csv" would write "x.nii" twice'),
     ],
 )
@@ -72,6 +74,38 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(InputError, match=r"Line 2 .* would overwrite an input"):
         read(tmp_path, "input,output\na.nii,a.nii\n", output="link")
+
+
+def test_links_do_not_lead_an_output_elsewhere(tmp_path: Path) -> None:
+    for folder in ("out", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "out" / "b.nii").symlink_to(tmp_path / "elsewhere" / "b.nii")
+    for output in ("link/b.nii.gz", "b.nii", "link/deep/../b.nii"):
+        with pytest.raises(InputError, match=f'Line 2 .* the output "{output}" lies outside of the output folder'):
+            read(tmp_path, f"input,output\na.nii,{output}\n")
+    (tmp_path / "out" / "deep").mkdir()
+    (tmp_path / "out" / "within").symlink_to("deep")
+    (row,) = read(tmp_path, "input,output\na.nii,within/b.nii\n")
+    assert row.output == tmp_path / "out" / "deep" / "b.nii"
+    with pytest.raises(InputError, match=r'Lines 2 and 3 .* would write "b.nii" twice'):
+        read(tmp_path, "input,output\na.nii,within/b.nii\nc.nii,deep/b.nii\n")
+
+
+def test_links_do_not_hide_an_input(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "inlink").symlink_to("out")
+    (tmp_path / "file.nii").symlink_to("out/a.nii")
+    for row in ("inlink/a.nii,,a.nii", "file.nii,,a.nii", "x.nii,inlink/m.nii,m.nii", "out/A.nii,,a.nii"):
+        with pytest.raises(InputError, match=r"Line 2 .* would overwrite an input"):
+            read(tmp_path, f"input,mask,output\n{row}\n")
+    (row,) = read(tmp_path, "input\nfile.nii\n")
+    assert row.input == tmp_path / "file.nii"  # by the name that the table gives
+
+
+def test_a_name_is_one_line(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, 'input,id\na.nii,"p\n1\x1b[2J"\n')
+    assert row.name == "p 1[2J"
 
 
 def test_no_model(tmp_path: Path) -> None:
