@@ -1,6 +1,7 @@
 """The shards of a batch on a Dask cluster, an optional extra.
 
 A shard is a task. When a worker is lost, Dask gives its shard to another one, which goes on where the first one ended.
+After several losses it takes the shard for what kills them, and gives it up; the others go on.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, printable
 from ..inference import Progress, tell
 from ..uncertainty import METHODS
+from .plan import give_up_shard
 from .report import BatchReport, Failure, together
 from .run import translate_batch
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 _SHARDS_PER_THREAD = 2
 """So that a worker that is done early takes some of the work of a slower one."""
+_LOST = (
+    "The Dask workers that had this part of the table were lost one after the other, most likely for lack of memory; "
+    "lower --dask, or give the workers more memory."
+)
 
 
 @contextmanager
@@ -72,12 +78,13 @@ def translate_with_dask(
         on_failure: Called then for every row of it that failed.
 
     Returns:
-        The counts and times of all shards; `seconds` is the time that passed here.
+        The counts and times of all shards; `seconds` is the time that passed here. What is left of a shard that has
+        killed its workers has failed.
 
     Raises:
         InputError: As of `translate_batch`, or the cluster has no workers.
     """
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     started = time.perf_counter()
     count = _SHARDS_PER_THREAD * sum(client.nthreads().values()) if shards is None else shards
@@ -85,23 +92,27 @@ def translate_with_dask(
         raise InputError("The Dask cluster has no workers; start some first.")
     if model is not None and os.sep in model:
         model = os.path.abspath(model)  # a worker runs in a folder of its own
-    tasks = [
-        client.submit(
+    table, output = os.path.abspath(table), os.path.abspath(output)
+    tasks = {}
+    for shard in ((index, count) for index in range(1, count + 1)):
+        task = client.submit(
             translate_batch,
-            os.path.abspath(table),
-            os.path.abspath(output),
+            table,
+            output,
             model,
-            (index, count),
+            shard,
             device=device,
             uncertainty=uncertainty,
             pure=False,  # the same call has another outcome when files have changed
         )
-        for index in range(1, count + 1)
-    ]
+        tasks[task] = shard
     reports: list[BatchReport] = []
     tell(progress, 0.0, "Shards", 0, count)
     for task in as_completed(tasks):
-        reports.append(task.result())
+        try:
+            reports.append(task.result())
+        except KilledWorker:
+            reports.append(give_up_shard(table, output, model, tasks[task], uncertainty, _LOST))
         tell(progress, len(reports) / count, "Shards", len(reports), count)
         if on_failure is not None:
             for failure in reports[-1].failed:

@@ -4,7 +4,6 @@ A volume is read while the one before is computed, and written while the next on
 time for that. One bad file does not stop the rest.
 """
 
-import functools
 import os
 import time
 import traceback
@@ -21,13 +20,13 @@ from .. import __version__
 from ..errors import Cancelled, InputError, printable
 from ..folders import remove_leftovers, unwritable
 from ..inference import Cancel, Progress, pick_device, tell
-from ..package import Package, load_package
 from ..translate import TranslateResult, translate
 from ..uncertainty import METHODS
 from ..volume import WRITING, read_volume, write_volume
-from .ledger import FAILED, FAULT, Ledger, file_facts
+from .ledger import FAILED, FAULT, Ledger
+from .plan import Task, plan_shard
 from .report import BatchReport, Failure, together
-from .table import Row, read_table, take_shard
+from .table import Row
 
 
 def translate_batch(
@@ -74,45 +73,15 @@ def translate_batch(
     if uncertainty not in METHODS:
         raise InputError(f'There is no uncertainty by "{uncertainty}"; use {" or ".join(METHODS)}.')
     place = pick_device(device)
-    load = functools.cache(_translator)
-    folder = Path(os.path.realpath(output))
-    rows = take_shard(read_table(Path(table), folder, model, lambda name: load(name).card.name), shard)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    ledger = Ledger(folder, shard)
-    tasks = [_Task(row, load(row.model), uncertainty) for row in rows]
-    todo = [task for task in tasks if not ledger.holds(task.made_from(), task.row.outputs)]
+    plan = plan_shard(table, output, model, shard, uncertainty)
+    todo = plan.todo
     for parent in {path.parent for task in todo for path in task.row.outputs}:
         remove_leftovers(parent, WRITING)
-    batch = _Batch(ledger, place, progress, cancel, on_failure)
+    batch = _Batch(plan.ledger, place, progress, cancel, on_failure)
     if todo:
         batch.run(todo)
     tell(progress, 1.0, "Done", len(todo), len(todo))
-    whole = BatchReport(rows=len(rows), skipped=len(rows) - len(todo), ledgers=(ledger.file,))
-    return together([whole, *batch.reports], time.perf_counter() - started)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A row with the model that does it."""
-
-    row: Row
-    package: Package
-    method: str
-
-    def made_from(self) -> dict[str, Any]:
-        """What a result depends on: another value of any of these makes it worthless."""
-        card, row = self.package.card, self.row
-        return {
-            "input": row.cells[0],
-            "input_file": file_facts(row.input),
-            "mask": row.cells[1],
-            "mask_file": None if row.mask is None else file_facts(row.mask),
-            "model": {"name": card.name, "version": card.version, "weights_sha256": self.package.weights_sha256},
-            "uncertainty": None if row.uncertainty is None else self.method,
-        }
+    return together([plan.report, *batch.reports], time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -153,10 +122,10 @@ class _Batch:
         self._ledger, self._device = ledger, device
         self._progress, self._cancel, self._on_failure = progress, cancel, on_failure
 
-    def run(self, todo: Sequence[_Task]) -> None:
+    def run(self, todo: Sequence[Task]) -> None:
         with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
             reading = reader.submit(self._read, todo[0])
-            writing: tuple[_Task, Future[BatchReport]] | None = None
+            writing: tuple[Task, Future[BatchReport]] | None = None
             for number, task in enumerate(todo):
                 scan = made = None
                 with self._failures_of(task):
@@ -172,7 +141,7 @@ class _Batch:
             if writing is not None:
                 self._keep(*writing)
 
-    def _read(self, task: _Task) -> _Scan:
+    def _read(self, task: Task) -> _Scan:
         started = time.perf_counter()
         row, made_from = task.row, task.made_from()
         try:
@@ -182,7 +151,7 @@ class _Batch:
             raise InputError(f"The input or the mask cannot be read ({error.strerror}); check the paths.") from None
         return _Scan(image, mask, made_from, time.perf_counter() - started)
 
-    def _translate(self, task: _Task, scan: _Scan, number: int, total: int) -> _Made:
+    def _translate(self, task: Task, scan: _Scan, number: int, total: int) -> _Made:
         started = time.perf_counter()
 
         def progress(fraction: float, *_: object) -> None:
@@ -199,7 +168,7 @@ class _Batch:
         )
         return _Made(scan, result, time.perf_counter() - started)
 
-    def _write(self, task: _Task, made: _Made) -> BatchReport:
+    def _write(self, task: Task, made: _Made) -> BatchReport:
         started = time.perf_counter()
         row, scan, result = task.row, made.scan, made.result
         for parent in {path.parent for path in row.outputs}:
@@ -225,12 +194,12 @@ class _Batch:
             done=1, warned=warned, voxels=voxels, reading=scan.seconds, translating=made.seconds, writing=writing
         )
 
-    def _keep(self, task: _Task, writing: "Future[BatchReport]") -> None:
+    def _keep(self, task: Task, writing: "Future[BatchReport]") -> None:
         with self._failures_of(task):
             self.reports.append(writing.result())
 
     @contextmanager
-    def _failures_of(self, task: _Task) -> Iterator[None]:
+    def _failures_of(self, task: Task) -> Iterator[None]:
         """What goes wrong within is noted and told, and goes no further."""
         try:
             yield
@@ -238,8 +207,7 @@ class _Batch:
             raise
         except Exception as error:
             failure = _failure(task.row, error, self._ledger.file.parent)
-            more = {"line": task.row.line, "id": task.row.name, "input": task.row.cells[0]}
-            self._ledger.failed(FAULT if failure.fault else FAILED, failure.sentence, more)
+            self._ledger.failed(FAULT if failure.fault else FAILED, failure.sentence, task.row.facts)
             self.reports.append(BatchReport(failed=(failure,)))
             if self._on_failure is not None:
                 self._on_failure(failure)
@@ -258,9 +226,3 @@ def _failure(row: Row, error: Exception, folder: Path) -> Failure:
         if cell is not None:  # a ledger goes to other people more easily than a table: no path that the table has not
             sentence = sentence.replace(str(path), cell)
     return Failure(row.line, row.name, sentence)
-
-
-def _translator(name: str) -> Package:
-    package = load_package(name)
-    package.translation_card()
-    return package

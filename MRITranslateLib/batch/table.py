@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, printable
 from ..picture import EXTENSIONS as PICTURES
@@ -44,6 +45,11 @@ class Row:
     def outputs(self) -> list[Path]:
         """All files that this row makes."""
         return [self.output] if self.uncertainty is None else [self.output, self.uncertainty]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """By what a person finds the row from the ledger."""
+        return {"line": self.line, "id": self.name, "input": self.cells[0]}
 
 
 def read_table(table: Path, folder: Path, model: str | None, name_of: Callable[[str], str]) -> list[Row]:

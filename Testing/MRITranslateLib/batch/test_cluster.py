@@ -1,18 +1,26 @@
-"""A batch on a Dask cluster: one of a single thread of this process; cli/test_batch.py has one of two processes."""
+"""A batch on a Dask cluster: one of a single thread of this process, and one whose processes die; cli/test_batch.py has
+one of two processes."""
 
+import json
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from MRITranslateLib.batch import cluster as module
 from MRITranslateLib.batch.cluster import connect, translate_with_dask
-from MRITranslateLib.batch.report import Failure
+from MRITranslateLib.batch.report import BatchReport, Failure
+from MRITranslateLib.batch.run import translate_batch
 from MRITranslateLib.errors import InputError
 
 from ..cli.cases import anatomy, write
 from ..packages import tiny_package
 
+dask = pytest.importorskip("dask", reason="the extra dask is not installed")
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 
@@ -44,6 +52,42 @@ def test_the_shards_are_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(InputError, match="t1_to_teapot"):
             translate_with_dask(client, "index.csv", "out", "t1_to_teapot")
     assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {"a_tiny.nii.gz", "c_tiny.nii.gz"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+def test_a_shard_that_kills_its_workers_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_package(tmp_path / "tiny")
+    for name in "abcd":
+        write(tmp_path / f"{name}.mha", anatomy())
+    index = tmp_path / "index.csv"
+    index.write_text("input\na.mha\nb.mha\nc.mha\nd.mha\n", encoding="utf-8")
+    made = translate_batch(index, tmp_path / "out", str(tmp_path / "tiny"), (3, 4), device="cpu")  # c.mha
+    assert made.done == 1
+
+    def dies(table: str, output: str, model: str, shard: tuple[int, int], **how: Any) -> BatchReport:
+        if shard == (1, 2):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
+        return translate_batch(table, output, model, shard, **how)
+
+    monkeypatch.setattr(module, "translate_batch", dies)
+    failed: list[Failure] = []
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        connect("2") as client,
+    ):
+        report = translate_with_dask(
+            client, index, tmp_path / "out", str(tmp_path / "tiny"), shards=2, device="cpu", on_failure=failed.append
+        )
+    assert (report.rows, report.done, report.skipped) == (4, 2, 1)
+    assert [failure.name for failure in report.failed] == ["a.mha"]
+    assert list(report.failed) == failed
+    assert "most likely for lack of memory; lower --dask" in failed[0].sentence
+    (line,) = (tmp_path / "out" / "batch-1-of-2.jsonl").read_text("utf-8").splitlines()
+    noted = json.loads(line)
+    assert (noted["state"], noted["line"], noted["input"]) == ("failed", 2, "a.mha")
+    assert noted["error"] == failed[0].sentence
 
 
 def test_no_workers(tmp_path: Path) -> None:

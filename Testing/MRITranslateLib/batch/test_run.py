@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 import MRITranslateLib as mt
+from MRITranslateLib.batch import plan
 from MRITranslateLib.batch import run as batch
 from MRITranslateLib.batch.report import BatchReport, Failure
 
@@ -256,8 +257,8 @@ def test_a_mask_and_a_model_of_a_row(study: Study, tmp_path: Path) -> None:
 
 def test_a_model_is_loaded_once(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    whole = batch.load_package
-    monkeypatch.setattr(batch, "load_package", lambda name: (loaded.append(name), whole(name))[1])
+    whole = plan.load_package
+    monkeypatch.setattr(plan, "load_package", lambda name: (loaded.append(name), whole(name))[1])
     assert study.run().done == 3
     assert loaded == [str(study.model)]
 
