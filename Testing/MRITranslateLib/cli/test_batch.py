@@ -18,6 +18,8 @@ import MRITranslateLib as mt
 from .cases import Files, Run, anatomy, refused, write
 
 ROOT = Path(__file__).parents[3]
+LIMIT_S = 300
+"""For a process to get somewhere; far above what it needs, so that only one that hangs meets it."""
 
 
 @pytest.fixture
@@ -136,9 +138,11 @@ def command(heads: Path, out: Path, *options: str) -> list[str]:
 def in_the_middle(arguments: list[str], ledger: Path) -> Iterator[subprocess.Popen[str]]:
     """The process of a batch when two volumes are done."""
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    deadline = time.monotonic() + LIMIT_S
     try:
         while not ledger.exists() or ledger.read_bytes().count(b"\n") < 2:
             assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "two volumes take too long"
             time.sleep(0.02)
         yield process
     finally:
@@ -178,8 +182,9 @@ def test_killed_and_gone_on(heads: Path, tmp_path: Path) -> None:
 def test_ended_by_a_scheduler_and_gone_on(heads: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with in_the_middle(command(heads, out), out / "batch-1-of-1.jsonl") as process:
-        errors = None
+        errors, deadline = None, time.monotonic() + LIMIT_S
         while errors is None:  # Python drops an interrupt that falls into a destructor: ask again
+            assert time.monotonic() < deadline, "the process does not end"
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 _, errors = process.communicate(timeout=20)
