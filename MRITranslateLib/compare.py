@@ -14,10 +14,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from . import __version__
-from .errors import Cancelled, InputError
-from .evaluate import check_request
-from .modality import MODALITIES
-from .resampling import on_grid, uncovered
+from .errors import Cancelled
+from .evaluate import check_request, on_reference, refuse_other_grids
+from .resampling import uncovered
 from .scoring.protocols import Volumes, score
 from .scoring.regions import BODY_HU, full_scale, regions_of
 from .scoring.scores import Scores
@@ -123,22 +122,19 @@ def compare(
     resampled = covered = None
     if shift is not None or not same_grid(reference, prediction):
         step(0.0, "Resampling the prediction")
-        resampled, covered = on_grid(prediction, reference, MODALITIES["CT"].background if kind == "CT" else 0.0, shift)
+        resampled, covered = on_reference(prediction, reference, kind, shift)
         warnings.append(
             "The prediction was resampled to the grid of the reference (linear interpolation), which smooths it a "
             "little; compare on one grid where every decimal counts."
         )
-        if covered.all():
-            covered = None
-        else:
+        if covered is not None:
             warnings.append(
                 f"The prediction does not reach {uncovered(covered)} of the reference's volume; that part is left out "
                 "of all figures."
             )
         prediction = resampled
     step(0.2, "Scoring")
-    if mask is not None and not same_grid(reference, mask):
-        raise InputError("The mask lies on another grid than the reference; draw it on the reference.")
+    refuse_other_grids(reference, {"The mask": mask})
     drawn = None if mask is None else sitk.GetArrayViewFromImage(mask) != 0
     arrays = [sitk.GetArrayViewFromImage(image) for image in (reference, prediction)]
     regions = regions_of(arrays[0], kind, protocol, drawn, covered)

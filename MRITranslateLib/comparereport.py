@@ -4,7 +4,6 @@ import csv
 import html
 import io
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import SimpleITK as sitk
 from . import reportpage
 from .compare import Comparison
 from .figure import CT_RANGE
-from .reportpage import canvas, image, table, to_png
+from .reportpage import canvas, cell, how_measured, image, table, to_png
 from .scoring.scores import title_of
 
 _PLANES = (("axial", 0), ("coronal", 1), ("sagittal", 2))
@@ -133,8 +132,7 @@ def scores_table(comparison: Comparison) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("measure", "value", "unit", "protocol"))
     for name, value in comparison.scores.values.items():
-        stated = repr(value) if math.isfinite(value) else ""
-        writer.writerow((name, stated, comparison.scores.measured[name].unit, comparison.scores.facts["protocol"]))
+        writer.writerow((name, cell(value), comparison.scores.measured[name].unit, comparison.scores.facts["protocol"]))
     return stream.getvalue()
 
 
@@ -143,7 +141,6 @@ def report_page(comparison: Comparison, reference: str, prediction: str) -> str:
     facts = comparison.scores.facts
     values, measured = comparison.scores.values, comparison.scores.measured
     scores = [(title_of(name), value, measured[name].unit) for name, value in values.items()]
-    how = [(title_of(name), one.data_range, one.mask, one.window) for name, one in measured.items()]
     body = f"""<h2>Scores: {html.escape(facts["modality"])}, protocol {html.escape(facts["protocol"])}</h2>
 {table(scores)}
 <h2>Middle slices</h2>
@@ -153,10 +150,7 @@ def report_page(comparison: Comparison, reference: str, prediction: str) -> str:
 {image(error_picture(comparison), "Mean absolute error of each slice")}
 {image(histogram_picture(comparison), "Joint histogram of reference and prediction")}
 </div>
-<h2>How it was measured</h2>
-{table([(name.replace("_", " "), text) for name, text in facts.items()])}
-<h2>Range, mask and window of each figure</h2>
-{table(how, ("Figure", "Data range", "Mask", "Window"))}"""
+{how_measured(facts, measured)}"""
     about = [("Reference", reference), ("Prediction", prediction)]
     return reportpage.page("Comparison with the reference", about, comparison.warnings, body)
 

@@ -26,6 +26,7 @@ The 95 % Hausdorff distance and the thresholds are those of `overlap`.
 
 from collections.abc import Mapping
 
+import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
@@ -76,24 +77,23 @@ def evaluate(
     for what, image in volumes.items():
         if image is not None:
             check_volume(image, what)
-    _refuse_other_grids(reference, {"The mask": mask} if resample else {**volumes, "The mask": mask})
+    refuse_other_grids(reference, {"The mask": mask} if resample else {**volumes, "The mask": mask})
     covered, resampled = None, []
     for what, image in volumes.items():
         if image is None or same_grid(reference, image):
             continue
-        background = MODALITIES["CT"].background if kind == "CT" else 0.0
-        volumes[what], reached = on_grid(image, reference, background)
-        covered = reached if covered is None else covered & reached
+        volumes[what], reached = on_reference(image, reference, kind)
+        if reached is not None:
+            covered = reached if covered is None else covered & reached
         resampled.append(f"{what.lower()} from {_grid(image)}")
     truth = sitk.GetArrayViewFromImage(reference)
     made, input_image = (None if image is None else sitk.GetArrayViewFromImage(image) for image in volumes.values())
     region = None if mask is None else sitk.GetArrayViewFromImage(mask) != 0
-    everything = covered is None or bool(covered.all())
-    regions = regions_of(truth, kind, protocol, region, None if everything else covered)
+    regions = regions_of(truth, kind, protocol, region, covered)
     assert made is not None
     scores = score(Volumes(truth, made, regions, reference.GetSpacing(), input_image, cancel), kind, protocol)
     if resampled:
-        left_out = "" if covered is None or everything else f"; {uncovered(covered)} of it is not reached and left out"
+        left_out = "" if covered is None else f"; {uncovered(covered)} of it is not reached and left out"
         scores.facts["resampled"] = f"{', '.join(resampled)} to {_grid(reference)}, linearly{left_out}"
     return scores
 
@@ -117,7 +117,30 @@ def check_request(modality: str, protocol: str) -> str:
     return kind
 
 
-def _refuse_other_grids(reference: sitk.Image, images: Mapping[str, sitk.Image | None]) -> None:
+def on_reference(
+    image: sitk.Image, reference: sitk.Image, kind: str, shift: sitk.Image | None = None
+) -> tuple[sitk.Image, np.ndarray | None]:
+    """A volume on the grid of the reference, by linear interpolation, and where it reaches: None for everywhere.
+
+    Args:
+        image: 3-D scalar.
+        reference: Gives the grid.
+        kind: "MR" or "CT", for the value where the volume does not reach.
+        shift: See `on_grid`.
+
+    Raises:
+        InputError: It reaches nowhere.
+    """
+    moved, covered = on_grid(image, reference, MODALITIES["CT"].background if kind == "CT" else 0.0, shift)
+    return moved, None if covered.all() else covered
+
+
+def refuse_other_grids(reference: sitk.Image, images: Mapping[str, sitk.Image | None]) -> None:
+    """Refuse volumes, called by what they are, that do not lie on the reference's grid.
+
+    Raises:
+        InputError: One does not.
+    """
     for what, image in images.items():
         if image is not None and not same_grid(reference, image):
             remedy = (

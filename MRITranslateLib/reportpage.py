@@ -7,12 +7,13 @@ import io
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .scoring.scores import Measured, title_of
 from .volume import WRITING
 
 if TYPE_CHECKING:
@@ -93,14 +94,28 @@ def page(title: str, about: Iterable[tuple[str, str]], warnings: Iterable[str], 
 def table(rows: Iterable[Sequence[str | float]], header: Sequence[str] = ()) -> str:
     """A table in HTML; numbers stand to the right, with four digits behind the point."""
 
-    def cell(value: str | float, tag: str = "td") -> str:
+    def field(value: str | float, tag: str = "td") -> str:
         if isinstance(value, str):
             return f"<{tag}>{html.escape(value)}</{tag}>"
         return f'<{tag} class="number">{number(value)}</{tag}>'
 
-    lines = ["".join(cell(value) for value in row) for row in rows]
-    head = f"<tr>{''.join(cell(name, 'th') for name in header)}</tr>\n" if header else ""
+    lines = ["".join(field(value) for value in row) for row in rows]
+    head = f"<tr>{''.join(field(name, 'th') for name in header)}</tr>\n" if header else ""
     return f'<div class="wide"><table>\n{head}{"".join(f"<tr>{line}</tr>{chr(10)}" for line in lines)}</table></div>'
+
+
+def how_measured(facts: Mapping[str, str], measured: Mapping[str, Measured]) -> str:
+    """The end of a page of scores: the facts of all, and range, mask and window of each figure."""
+    each = [(title_of(name), one.data_range, one.mask, one.window) for name, one in measured.items()]
+    return f"""<h2>How it was measured</h2>
+{table([(name.replace("_", " "), text) for name, text in facts.items()])}
+<h2>Range, mask and window of each figure</h2>
+{table(each, ("Figure", "Data range", "Mask", "Window"))}"""
+
+
+def cell(value: float) -> str:
+    """A figure in a CSV file; empty where it is not finite."""
+    return repr(value) if math.isfinite(value) else ""
 
 
 def number(value: float) -> str:

@@ -16,6 +16,8 @@ from .picture import EXTENSIONS as PICTURES
 from .picture import read_picture
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
+ENDINGS = (*WRITABLE, ".nhdr", ".mhd")
+"""Of files that hold a volume; the last two are headers, with the voxels in a file beside."""
 WRITING = ".writing-"
 """What the folder of a file that is being written begins with; it lies beside the file's place."""
 _NOT_FINITE = "NaN or infinite values; repair it (for example replace them by 0) first."
@@ -165,6 +167,12 @@ def like(array: np.ndarray, image: sitk.Image) -> sitk.Image:
     made = sitk.GetImageFromArray(array)
     made.CopyInformation(image)
     return made
+
+
+def without_ending(name: str, endings: tuple[str, ...] = ENDINGS) -> str:
+    """The name of a file without whichever of these endings it has, in any case of letters."""
+    ending = next((ending for ending in endings if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
 
 
 def same_grid(first: sitk.Image, second: sitk.Image, tolerance: float = 1e-4) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 from ..errors import InputError, printable
 from ..picture import EXTENSIONS as PICTURES
 from ..tables import read_rows
-from ..volume import WRITABLE
+from ..volume import ENDINGS, WRITABLE, without_ending
 
 INPUT = "input"
 OPTIONAL = ("output", "mask", "model", "id", "uncertainty")
-_EXTENSIONS = (*WRITABLE, ".nhdr", ".mhd", *PICTURES)
+_EXTENSIONS = (*ENDINGS, *PICTURES)
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -78,7 +78,10 @@ def read_table(table: Path, folder: Path, model: str | None, name_of: Callable[[
         if chosen is None:
             raise InputError(f"{where} names no model; give one with --model, or fill its cell.")
         name = printable(cells.get("id") or cells[INPUT])
-        output = cells.get("output") or f"{cells.get('id') or _stem(cells[INPUT])}_{name_of(chosen)}.nii.gz"
+        output = (
+            cells.get("output")
+            or f"{cells.get('id') or without_ending(Path(cells[INPUT]).name, _EXTENSIONS)}_{name_of(chosen)}.nii.gz"
+        )
         spread = cells.get("uncertainty")
         rows.append(
             Row(
@@ -133,12 +136,6 @@ def _beneath(base: Path, cell: str) -> Path:
 def _model(cell: str, base: Path) -> str:
     """A name as it is; a folder, which has a slash in it, from the table's folder on."""
     return str(_beneath(base, cell)) if os.sep in cell or "/" in cell else cell
-
-
-def _stem(cell: str) -> str:
-    name = Path(cell).name
-    extension = next((end for end in _EXTENSIONS if name.lower().endswith(end)), "")
-    return name[: len(name) - len(extension)]
 
 
 def _output(cell: str, folder: Path, where: str) -> Path:

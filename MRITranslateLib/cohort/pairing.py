@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..tables import read_rows
+from ..volume import ENDINGS, without_ending
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _NEEDED = ("reference", "prediction")
 _OPTIONAL = ("name", "other", "mask", "input")
 
@@ -94,7 +94,7 @@ def read_pairs(table: Path) -> list[Pair]:
         if empty:
             raise InputError(f'Line {line} of "{table.name}" has no {empty[0]}; fill it in, or remove the line.')
         files = {column: table.parent / cells[column] for column in cells if column != "name" and cells[column]}
-        name = cells.get("name") or _stem(Path(cells["reference"]))
+        name = cells.get("name") or without_ending(Path(cells["reference"]).as_posix())
         pairs.append(
             Pair(
                 name, files["reference"], files["prediction"], files.get("other"), files.get("mask"), files.get("input")
@@ -117,7 +117,7 @@ def _volumes(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(folder.rglob("*")):
         if _is_volume(file, folder):
-            name = _stem(file.relative_to(folder))
+            name = without_ending(file.relative_to(folder).as_posix())
             if name in found:
                 raise InputError(f'"{found[name].name}" and "{file.name}" in "{folder}" share a name; move one away.')
             found[name] = file
@@ -127,9 +127,3 @@ def _volumes(folder: Path) -> dict[str, Path]:
 def _is_volume(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     return file.name.lower().endswith(ENDINGS) and not hidden and file.is_file()
-
-
-def _stem(file: Path) -> str:
-    name = file.as_posix()
-    ending = next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(ending)]

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__, reportpage
-from ..reportpage import canvas, image, table, to_png
-from ..scoring.scores import Scores, finite, title_of
+from ..reportpage import canvas, cell, how_measured, image, table, to_png
+from ..scoring.scores import title_of
 from .run import Cohort
 
 _COLUMNS = 3
@@ -58,7 +58,9 @@ def scores_table(cohort: Cohort, methods: Sequence[str]) -> str:
     for case in cohort.cases:
         for method, scores in zip(methods, (case.scores, case.other), strict=False):
             if scores is not None:
-                writer.writerow((_plain(case.name), _plain(method), *(_cell(scores, name) for name in names)))
+                writer.writerow(
+                    (_plain(case.name), _plain(method), *(cell(scores.values.get(name, math.nan)) for name in names))
+                )
     return stream.getvalue()
 
 
@@ -83,15 +85,11 @@ def report_page(cohort: Cohort, methods: Sequence[str]) -> str:
         title = html.escape(f"{methods[0]} minus {methods[1]}, case by case")
         parts.append(f"<h3>{title}</h3>\n{table(rows, header)}")
     summary = "\n".join(parts)
-    how = [(title_of(name), one.data_range, one.mask, one.window) for name, one in measured.items()]
     body = f"""<h2>What all cases say together</h2>
 {summary}
 <h2>Every case</h2>
 {image(cases_picture(cohort, methods), "Every case's figures, with their mean and its 95 % interval")}
-<h2>How it was measured</h2>
-{table([(name.replace("_", " "), text) for name, text in cohort.facts.items()])}
-<h2>Range, mask and window of each figure</h2>
-{table(how, ("Figure", "Data range", "Mask", "Window"))}
+{how_measured(cohort.facts, measured)}
 <h2>Figures of every case</h2>
 {_every_case(cohort, methods)}"""
     warnings = [*cohort.warnings, *(f"{name} was left out. {why}" for name, why in cohort.failed)]
@@ -151,8 +149,3 @@ def _interval(low: float, high: float) -> str:
 def _plain(name: str) -> str:
     """A name that no spreadsheet takes for a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
-
-
-def _cell(scores: Scores, name: str) -> str:
-    value = finite(scores.values.get(name, math.nan))
-    return "" if value is None else repr(value)

@@ -110,14 +110,16 @@ def _plain_mr(volumes: Volumes) -> Scores:
     )
     head, made_head = (mr_foreground(array) & volumes.regions.whole for array in (volumes.truth, volumes.made))
     found = Findings()
-    found.add({"mae": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
-    _similarities(found, volumes, truth, made)
+    mae, mse, _ = errors(truth, made, inside)
+    found.add({"mae": mae}, where, _FULL_SCALE)
+    _similarities(found, volumes, truth, made, mse)
     found.add({"ncc": correlation(truth, made, inside)}, where)
     slope, offset = affine_fit(truth, made, inside)
     made *= np.float32(slope)
     made += np.float32(offset)
-    found.add({"mae_affine": errors(truth, made, inside)[0]}, where, _FULL_SCALE)
-    _similarities(found, volumes, truth, made, "_affine")
+    mae, mse, _ = errors(truth, made, inside)
+    found.add({"mae_affine": mae}, where, _FULL_SCALE)
+    _similarities(found, volumes, truth, made, mse, "_affine")
     found.add({"dice_foreground": dice(head, made_head)}, volumes.regions.whole_where)
     told = f"foreground: each volume above 5 % of the {BRIGHT}th percentile of its own positive values"
     thresholds = mr_thresholds(truth, inside)
@@ -147,7 +149,8 @@ def _plain_ct(volumes: Volumes) -> Scores:
     mae, _, mean = errors(volumes.truth, volumes.made, regions.scored)
     found.add({"mae": mae, "me": mean}, regions.where, "HU")
     truth, made = (clipped(array, low, high) for array in (volumes.truth, volumes.made))
-    _similarities(found, volumes, truth, made, "", high - low, data_range)
+    mse = errors(truth, made, regions.scored)[1]
+    _similarities(found, volumes, truth, made, mse, "", high - low, data_range)
     del truth, made
     found.add({"ncc": correlation(volumes.truth, volumes.made, regions.scored)}, regions.where)
     body, body_where = regions.scored, regions.where
@@ -174,14 +177,14 @@ def _similarities(
     volumes: Volumes,
     truth: np.ndarray,
     made: np.ndarray,
+    mse: float,
     suffix: str = "",
     data_range: float = 1.0,
     range_words: str = "1",
 ) -> None:
-    """PSNR, SSIM and MS-SSIM of two volumes with values from 0 up."""
+    """PSNR, SSIM and MS-SSIM of two volumes with values from 0 up, and a known mean squared error."""
     inside, where, window = volumes.regions.scored, volumes.regions.where, UNIFORM.words(truth.shape)
-    value = psnr(errors(truth, made, inside)[1], data_range)
-    found.add({f"psnr{suffix}": value}, where, "dB", range_words)
+    found.add({f"psnr{suffix}": psnr(mse, data_range)}, where, "dB", range_words)
     value = ssim(truth, made, inside, data_range, volumes.cancel)
     found.add({f"ssim{suffix}": value}, where, "", range_words, window)
     try:
@@ -229,22 +232,23 @@ def _brasyn(volumes: Volumes) -> Scores:
     tumour = np.zeros(truth.shape, bool) if volumes.regions.mask is None else volumes.regions.mask
     reached = tumour & volumes.regions.whole
     everywhere = np.ones(truth.shape, bool)
-    parts = {"healthy": (~tumour & volumes.regions.whole, "outside the tumour")}
+    healthy, rest = ~tumour & volumes.regions.whole, "outside the tumour"
+    # Of each: what is left of the volumes for its SSIM, where its PSNR is taken, and both in words.
+    parts = {
+        "healthy": (healthy, healthy & volumes.regions.scored, rest, f"{volumes.regions.where}, {rest}"),
+    }
     if reached.any():
-        parts = {"tumour": (reached, "tumour"), **parts}
+        parts = {"tumour": (reached, reached, "tumour", "tumour"), **parts}
     facts = _facts("brasyn", "MR", "1", volumes)
     facts["window"] = GAUSSIAN.words(truth.shape)
     found = Findings()
-    for name, (part, where) in parts.items():
+    for name, (part, counted, where, counted_where) in parts.items():
         first, second = truth * part, made * part
         data_range = float(max(np.ptp(first), np.ptp(second))) or 1.0
         value = ssim(first, second, everywhere, data_range, volumes.cancel, GAUSSIAN)
         blanked = f"whole volume, 0 but for: {where}"
         found.add({f"ssim_{name}": value}, blanked, "", f"{data_range:.4g}", facts["window"])
-        counted, told = (part, where) if name == "tumour" else (part & volumes.regions.scored, volumes.regions.where)
-        mse = errors(truth, made, counted)[1]
-        told = told if name == "tumour" else f"{told}, {where}"
-        found.add({f"psnr_{name}": math.nan if math.isnan(mse) else psnr(mse, 1.0)}, told, "dB", "1")
+        found.add({f"psnr_{name}": psnr(errors(truth, made, counted)[1], 1.0)}, counted_where, "dB", "1")
     low, high = _CLIPPED
     facts["mask"] = "given mask: the tumour" if tumour.any() else "none: all counts as healthy"
     facts["scaling"] = f"each volume from its {low:g}th (at least 0) to its {high:g}th percentile to 0 to 1, cut there"

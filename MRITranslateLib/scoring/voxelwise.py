@@ -31,7 +31,7 @@ def errors(truth: np.ndarray, made: np.ndarray, foreground: np.ndarray) -> tuple
 
 
 def psnr(mse: float, data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error; infinite for 0."""
+    """Peak signal-to-noise ratio in dB of a mean squared error; infinite for 0, NaN for NaN."""
     return math.inf if mse == 0.0 else 10.0 * math.log10(data_range * data_range / mse)
 
 

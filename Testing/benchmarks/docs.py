@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from MRITranslateLib.errors import InputError
-
-from .report import write
+from MRITranslateLib.reportpage import write_text
 
 HELP = "put reports that were written with --json into docs/benchmarks.md"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
@@ -51,7 +50,7 @@ def write_reports(document: Path, reports: Iterable[Mapping[str, Any]]) -> None:
     text = document.read_text(encoding="utf-8")
     for report in reports:
         text = replaced(text, report)
-    write(document, text)
+    write_text(document, text)
 
 
 def replaced(text: str, report: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ same.
 """
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from MRITranslateLib.reportpage import write_text
 
 from . import machine
 
@@ -76,16 +77,6 @@ def publish(
     console.print(whole["verdict"], highlight=False)
     console.print_json(data=whole)
     if file is not None:
-        write(file, json.dumps(whole, indent=2) + "\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(whole, indent=2) + "\n")
     return 0 if report["met"] else 1
-
-
-def write(file: Path, text: str) -> None:
-    """Put a text into a file in one step."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.writing")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
